@@ -23,7 +23,7 @@ from bot.language.question import is_for_others, of_message
 from bot.prompting.attached import has_attachments
 from bot.prompting.store import Threads
 from bot.screens.answer_buttons import AnswerButtons
-from bot.screens.approvals import Approvals
+from bot.screens.approval_buttons import ApprovalButtons
 from bot.screens.ask_launcher import AskLauncher
 from bot.screens.ask_modal import AskForm
 from bot.screens.card_buttons import CardButtons
@@ -84,7 +84,7 @@ class Listeners:
         CardButtons(self._presses).register(app)
         AskLauncher(self._presses).register(app)
         CommandButtons(self._presses).register(app)
-        Approvals(self._presses).register(app)
+        ApprovalButtons(self._presses).register(app)
         Confirmations(self._presses).register(app)
         LaunchForm(self._presses).register(app)
         DetailsModal(self._presses).register(app)

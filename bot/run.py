@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import TypeVar
 
+from msgspec.structs import replace
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -23,6 +24,7 @@ from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
 from bot.commands.context import Answers, CommandContext
 from bot.commands.direct_requests import DirectRequests
+from bot.commands.policy_file import PolicyFile
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
@@ -48,6 +50,7 @@ from workers.deployment.audit_stream import AuditStream
 from workers.errors import WorkersError
 from workers.placement.in_use import in_use
 from workers.placement.shared_prices import reader
+from workers.policy.schema import PolicyError
 from workers.policy.stored import StoredPolicy
 from workers.run import belong, connect, drivers_of, ladder_of, now, wire_deployments
 
@@ -120,11 +123,14 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
     ids.read()
     slack = slack_of(settings, redis, stop, lockout, ids=ids)
     ourselves = _until_it_works(lambda: _who_we_are(slack), "Slack", stop)
+    policy_file = PolicyFile(settings.policy, StoredPolicy(quick), slack.user_groups)
+    _until_it_works(lambda: _load(policy_file), "the policy", stop)
     with ExitStack() as closing:
         inside = settings.workers.gateway.internal_url
         deployments = wire_deployments(settings.workers, redis)
         channels = SlackChannels(slack_of(settings, quick, lockout=lockout, ids=ids, timeout=ACK_TIMEOUT), quick)
-        askable = Askable(deployments, Sight(channels.directory, settings.admins))
+        policy = StoredPolicy(quick).current
+        askable = Askable(deployments, Sight(channels.directory, settings.admins, policy))
         answers = AnswerPool(
             deployments,
             slack,
@@ -139,7 +145,7 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
         homes = ThreadPoolExecutor(HOME_THREADS, thread_name_prefix="home")
         closing.callback(homes.shutdown, wait=False, cancel_futures=True)
-        context = context_of(settings, quick, answers, channels)
+        context = replace(context_of(settings, quick, answers, channels), policy_fault=policy_file.fault)
         calls = slack_of(settings, quick, stop, lockout, ids=ids)
         home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         admission = Admission(
@@ -157,6 +163,7 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         threading.Thread(target=digests.run, args=(stop,), name="digests", daemon=True).start()
         messages = DirectMessages(context, calls, redis)
         threading.Thread(target=messages.run, args=(stop,), name="direct messages", daemon=True).start()
+        threading.Thread(target=policy_file.run, args=(stop,), name="policy", daemon=True).start()
         threading.Thread(target=listeners.home.keep_fresh, args=(stop,), name="open homes", daemon=True).start()
         answers.resume()
         context.deployments.all()  # reads every log before the first command needs them
@@ -192,7 +199,8 @@ def quick_redis(url: str) -> Redis:
 def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: SlackChannels) -> CommandContext:
     """Return the dependencies of the command handlers. `channels`: with `ACK_TIMEOUT`."""
     core = settings.workers
-    deployments, sight = wire_deployments(core, redis), Sight(channels.directory, settings.admins)
+    policy = StoredPolicy(redis).current
+    deployments, sight = wire_deployments(core, redis), Sight(channels.directory, settings.admins, policy)
     return CommandContext(
         deployments=deployments,
         recipes=RecipeCatalog(core.recipe_folders, core.environ, core.default_recipe),
@@ -208,7 +216,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         sight=sight,
         askable=Askable(deployments, sight),
         direct_requests=DirectRequests(redis),
-        policy=StoredPolicy(redis).current,
+        policy=policy,
         audit=AuditStream(redis),
         now=now,
         confirm_above=settings.confirm_above,
@@ -218,6 +226,15 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
 def _follow(settings: BotSettings, slack: SlackCalls, redis: Redis, answers: AnswerPool, stop: threading.Event) -> None:
     follower = Follower(wire_deployments(settings.workers, redis), slack, redis, ready=answers.ready)
     threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True).start()
+
+
+def _load(policy: PolicyFile) -> None:
+    try:
+        policy.load()
+    except PolicyError as error:
+        raise CannotStart(
+            f"The policy (MIXTRAL_POLICY) is wrong: {str(error).rstrip('.')}. Correct it, and start again."
+        ) from error
 
 
 def _who_we_are(slack: SlackCalls) -> Identity:

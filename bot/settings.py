@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -36,6 +37,12 @@ SETTINGS = (
         "`1`: answers are streams in channels too. Other people than the asker see the first part, and the rest at the "
         "end.",
     ),
+    Setting(
+        "MIXTRAL_POLICY",
+        "run, check",
+        "YAML file with the policy of the installation: who may do what, and up to which limits. It is read again "
+        "when it changes. Default: everyone of the workspace asks and launches.",
+    ),
     Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may see, scale and end every deployment."),
     Setting(
         "MIXTRAL_CONFIRM_ABOVE",
@@ -65,6 +72,8 @@ class BotSettings(Struct, frozen=True, kw_only=True):
     http_host: str
     """Address on which the HTTP server listens."""
     api_url: str
+    policy: Path | None
+    """The file of the policy; None: the defaults hold."""
     admins: frozenset[str]
     streams_in_channels: bool
     confirm_above: Decimal
@@ -103,6 +112,7 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
         http_host=environ.get("MIXTRAL_HTTP_HOST", "").strip() or HTTP_HOST,
         api_url=_api_url(environ.get("SLACK_API_URL", "").strip()),
         streams_in_channels=environ.get("MIXTRAL_STREAM_IN_CHANNELS", "").strip() == "1",
+        policy=Path(path) if (path := environ.get("MIXTRAL_POLICY", "").strip()) else None,
         admins=_admins(environ.get("MIXTRAL_ADMINS", "")),
         confirm_above=_confirm_above(environ.get("MIXTRAL_CONFIRM_ABOVE", "").strip()),
         teams=_teams(environ.get("MIXTRAL_SLACK_TEAMS", "")),

@@ -26,6 +26,7 @@ from workers.decision.next_step import (
     Wait,
     next_step,
 )
+from workers.decision.opening import AnnouncePause, Pause, Resume
 from workers.decision.savings import saved
 from workers.deployment.condition import condition_of
 from workers.deployment.events import AnyEvent, DeploymentId
@@ -140,6 +141,8 @@ def step_in_words(step: Step) -> str:
             return f"terminate the machine of attempt {attempt.number}"
         case AnnounceEnd(until):
             return f"announce the end at {until}"
+        case AnnouncePause() | Pause() | Resume():
+            return {AnnouncePause: "announce the pause", Pause: "pause", Resume: "resume"}[type(step)]
         case Stop():
             return "stop"
         case Test(url):

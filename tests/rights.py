@@ -14,6 +14,10 @@ COLUMNS = {
     "forged": "a colleague who sends a button or a modal with the id of a deployment that they cannot see",
     "stale": "the launcher, after it has ended",
     "nobody": "a payload without a user",
+    "co-owner": "a person whom the launcher named by `/mixtral share`, and who cannot read its private channel",
+    "limited": "a person whom the policy lets only look in the channel of the launch, which it names",
+    "barred": "a person whom the policy lets do nothing in that channel",
+    "direct": "a person of the workspace, about a deployment that was launched in a direct message of another person",
 }
 
 CELLS = {
@@ -22,6 +26,7 @@ CELLS = {
     "hidden": "the list is shown without it",
     "unknown": "the same answer as for a name or an id that does not exist",
     "others": "refused, with the names of the people who may do it",
+    "policy": "refused by the policy, with the names of the people who may do it",
     "shown": "what is set is shown, with the people who may change it",
     "no guest": "refused: a launch costs money",
     "not in": "refused: the person is not in the channel that the payload names",
@@ -58,6 +63,9 @@ key revoke        yes      yes     others  unknown   others   others  stranger o
 scale             yes      yes     others  unknown   others   others  stranger others  -       ended   who
 scale button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
 scale modal       yes      yes     others  -         others   others  stranger others  unknown ended   who
+share             yes      yes     others  unknown   others   others  stranger others  -       ended   who
+share list        yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+unshare           yes      yes     others  unknown   others   others  stranger others  -       ended   who
 down              yes      yes     others  unknown   others   others  stranger others  -       ended   who
 command button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
 confirm button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
@@ -68,7 +76,13 @@ deny button       others   yes     others  others    others   others  stranger o
 deny modal        others   yes     others  others    others   others  stranger others  others  -       who
 launch form       yes      yes     yes     yes       no guest yes     stranger yes     -       -       silent
 form submitted    yes      yes     yes     yes       no guest yes     stranger yes     not in  -       who
+share             yes      yes     others  unknown   others   others  stranger others  -       ended   who
+share list        yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+unshare           yes      yes     others  unknown   others   others  stranger others  -       ended   who
 down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+share             yes      yes     others  unknown   others   others  stranger others  -       ended   who
+share list        yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+unshare           yes      yes     others  unknown   others   others  stranger others  -       ended   who
 down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 keep button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
@@ -93,6 +107,65 @@ cost              listed   listed  listed  hidden    listed   listed  stranger l
 home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 
+FURTHER = """
+deed              co-owner limited barred  direct
+launch            yes      policy  policy  yes
+status            listed   listed  hidden  hidden
+status by mention listed   listed  hidden  hidden
+status NAME       yes      yes     unknown unknown
+ask NAME          yes      policy  unknown unknown
+mention           yes      policy  unknown unknown
+thread reply      yes      policy  policy  yes
+stop an answer    yes      yes     yes     yes
+direct message    yes      policy  unknown unknown
+logs              yes      policy  unknown unknown
+details button    yes      policy  unknown unknown
+details refresh   yes      policy  unknown unknown
+logs button       yes      policy  unknown unknown
+endpoint          yes      policy  unknown unknown
+endpoint button   yes      policy  unknown unknown
+key new           yes      policy  unknown unknown
+key list          yes      yes     unknown unknown
+key revoke        yes      policy  unknown unknown
+scale             yes      policy  unknown unknown
+scale button      yes      policy  unknown unknown
+scale modal       yes      policy  unknown unknown
+share             yes      others  unknown unknown
+share list        yes      yes     unknown unknown
+unshare           yes      others  unknown unknown
+down              yes      policy  unknown unknown
+command button    yes      policy  unknown unknown
+confirm button    yes      policy  unknown unknown
+confirm modal     yes      policy  unknown unknown
+drop button       yes      yes     yes     yes
+launch form       yes      policy  policy  yes
+form submitted    yes      policy  policy  yes
+down button       yes      policy  unknown unknown
+down modal        yes      policy  unknown unknown
+keep trying       yes      policy  unknown unknown
+keep button       yes      policy  unknown unknown
+scale to 0        yes      policy  unknown unknown
+ask the launcher  own      yes     unknown unknown
+ask modal         own      yes     unknown unknown
+grant button      yes      policy  unknown unknown
+decline button    yes      policy  unknown unknown
+key button        theirs   theirs  theirs  theirs
+choose button     yes      policy  unknown unknown
+ask button        yes      policy  unknown unknown
+ask form          yes      policy  unknown unknown
+ask by shortcut   listed   hidden  hidden  hidden
+config            shown    shown   shown   shown
+config form       others   others  others  yes
+config reset      others   others  others  yes
+stop button       yes      yes     yes     yes
+regenerate button yes      policy  policy  yes
+model button      yes      policy  unknown unknown
+feedback button   yes      yes     yes     yes
+cost              listed   listed  hidden  hidden
+home              listed   listed  hidden  hidden
+"""
+"""The same actions and further people. An action without a line here is not theirs to do."""
+
 
 class Cell(NamedTuple):
     deed: str
@@ -107,7 +180,15 @@ def cells() -> list[Cell]:
 
 def rows() -> list[list[str]]:
     """The actions with their cells, in the order of COLUMNS."""
-    header, *lines = TABLE.strip().splitlines()
-    starts = [header.index(name) for name in ("deed", *COLUMNS)]
+    first, further = _table(TABLE), _table(FURTHER)
+    unsaid = dict.fromkeys(next(iter(further.values())), "-")
+    return [[deed, *cells.values(), *further.get(deed, unsaid).values()] for deed, cells in first.items()]
+
+
+def _table(text: str) -> dict[str, dict[str, str]]:
+    """The cells of each action, by person."""
+    header, *lines = text.strip().splitlines()
+    starts = [header.index(name) for name in header.split()]
     ends = [*starts[1:], None]
-    return [[line[start:end].strip() for start, end in zip(starts, ends, strict=True)] for line in lines]
+    read = [[line[start:end].strip() for start, end in zip(starts, ends, strict=True)] for line in lines]
+    return {deed: dict(zip(header.split()[1:], given, strict=True)) for deed, *given in read}

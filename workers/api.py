@@ -17,6 +17,8 @@ from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
     Approval,
+    Clock,
+    ClockHeld,
     DeploymentId,
     EndScheduled,
     EventId,
@@ -27,7 +29,9 @@ from workers.deployment.events import (
     Place,
     Requested,
     ScaleRequested,
+    Shared,
     StopRequested,
+    Unshared,
 )
 from workers.deployment.key_uses import KeyUses
 from workers.deployment.keys import new_key, new_key_id
@@ -132,10 +136,14 @@ class Deployments:
         until: datetime | None = None,
         ceiling: Decimal | None = None,
         approved: Approval | None = None,
+        stop_after_idle: timedelta | None = None,
+        hours: str = "",
     ) -> DeploymentId:
         """Request a deployment; return its id. A repetition with the same `once` (Slack's trigger id) has no effect.
 
         `until`: when it is to end; None: when a person ends it. `ceiling`: maximum USD per hour of all its replicas.
+        `stop_after_idle`: time without a request after which it ends. `hours`: as `recipes.hours` writes them; outside
+        of them it pauses at 0 replicas.
 
         Raises NameTaken, with the deployment that has the name.
         """
@@ -149,6 +157,8 @@ class Deployments:
             until=until,
             ceiling=ceiling,
             approved=approved,
+            stop_after_idle=stop_after_idle,
+            hours=hours,
         )
         id_ = self._log.open(new_id(), requested, new_key(), once)
         self._nudge(id_)
@@ -184,6 +194,21 @@ class Deployments:
     def keep_until(self, deployment: DeploymentId, until: datetime, *, by: str) -> Deployment:
         """Set another time at which the deployment ends, and return the new state. Raises NoSuchDeployment."""
         return self._decide(deployment, EndScheduled(**stamp(datetime.now(UTC)), until=until, by=by))
+
+    def hold(self, deployment: DeploymentId, clock: Clock, until: datetime, *, by: str) -> Deployment:
+        """Keep a clock from ending or pausing a deployment before `until`; return the new state.
+
+        Raises NoSuchDeployment.
+        """
+        return self._decide(deployment, ClockHeld(**stamp(datetime.now(UTC)), clock=clock, until=until, by=by))
+
+    def share(self, deployment: DeploymentId, user: str, *, by: str) -> Deployment:
+        """Make a person a co-owner, and return the new state. Raises NoSuchDeployment."""
+        return self._decide(deployment, Shared(**stamp(datetime.now(UTC)), user=user, by=by))
+
+    def unshare(self, deployment: DeploymentId, user: str, *, by: str) -> Deployment:
+        """Make a person no longer a co-owner, and return the new state. Raises NoSuchDeployment."""
+        return self._decide(deployment, Unshared(**stamp(datetime.now(UTC)), user=user, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
         """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment, KeyMade.

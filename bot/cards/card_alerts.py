@@ -9,7 +9,7 @@ from bot.cards.standing import metadata, standing
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackRefused
 from bot.slack.message import Message
-from bot.views import alerts
+from bot.views import alerts, clock_alerts
 from bot.views.endpoint import endpoint
 from workers.decision.ceiling import dear
 from workers.deployment.condition import awaits_decision, is_ending
@@ -64,6 +64,8 @@ class CardAlerts:
         kept = state.kept
         if kept is not None and kept.by and not is_ending(state) and self._now() - kept.at < NEWS_FOR:
             self.say(state, record, alerts.kept_kind(kept), alerts.kept(state, kept), direct=direct)
+        if not is_ending(state):
+            self._say_clocks(state, record, direct=direct)
         if not state.ended:
             self._say_contact(state, record, direct=direct)
         moved = state.scaled
@@ -79,6 +81,26 @@ class CardAlerts:
             posted = [kind.removeprefix(alerts.OUT) for kind in record.said if kind.startswith(alerts.OUT)]
             for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in posted[-1:]):
                 self.say(state, record, alerts.back_kind(began), alerts.back(state, began), direct=direct)
+
+    def _say_clocks(self, state: Deployment, record: CardRecord, *, direct: bool) -> None:
+        """Post each announcement of a clock, each time that it was kept from it, and each reminder once."""
+        now, notice = self._now(), state.idle_end
+        if notice is not None:
+            kind = clock_alerts.announced_kind(notice)
+            self.say(state, record, kind, clock_alerts.idle_ends(state, notice), direct=direct)
+        held = state.idle_held
+        if held is not None and now - held.at < NEWS_FOR:
+            self.say(state, record, clock_alerts.held_kind(held), clock_alerts.idle_held(state, held), direct=direct)
+        notice = state.pause_announced
+        if notice is not None:
+            kind = clock_alerts.announced_kind(notice)
+            self.say(state, record, kind, clock_alerts.pauses(state, notice), direct=direct)
+        held = state.hours_held
+        if held is not None and now - held.at < NEWS_FOR:
+            self.say(state, record, clock_alerts.held_kind(held), clock_alerts.hours_held(state, held), direct=direct)
+        unused = state.idle_noticed
+        if unused is not None and now - unused.at < NEWS_FOR and state.wanted:
+            self.say(state, record, clock_alerts.unused_kind(unused), clock_alerts.unused(state, unused), direct=direct)
 
     def _say_contact(self, state: Deployment, record: CardRecord, *, direct: bool) -> None:
         """Post each alert about control once: lost, regained, and a lease that ran out."""

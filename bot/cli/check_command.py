@@ -16,6 +16,7 @@ from bot.cli.check_connections import gateway
 from bot.cli.check_control import control
 from bot.cli.check_hub import HUB, joined
 from bot.cli.check_hub import questions as hub_questions
+from bot.cli.check_policy import policy
 from bot.cli.check_redis import redis
 from bot.cli.check_slack import blocks, slack
 from bot.cli.check_verdict import verdict
@@ -62,6 +63,7 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, d
         "Slack blocks": blocks,
         "worker control": control,
         "gateway": gateway,
+        "policy": policy,
     }
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
     questions |= hub_questions(environ, _recipes(environ))
@@ -259,7 +261,7 @@ def _relevant(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _place(finding: Finding) -> tuple[int, int]:
-    abouts = ("settings", "Redis", "worker", "Slack", "gateway", "prices", HUB, *sorted(NAMES.values()))
+    abouts = ("settings", "policy", "Redis", "worker", "Slack", "gateway", "prices", HUB, *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
 

@@ -31,10 +31,11 @@ WITHOUT = {
     "mpim:history": "messages in group direct messages are not received",
     "mpim:read": "before a launch in a group direct message, it is not checked that the bot can post there",
     "team:read": "other companies that read a channel are named by their ids",
+    "usergroups:read": "a policy that names a user group is refused",
     "users:read": "guests can launch",
 }
 """What does not work without a scope."""
-NOT_USED_YET = frozenset({"mpim:write", "usergroups:read"})
+NOT_USED_YET = frozenset({"mpim:write"})
 """Scopes of the manifest that later versions use."""
 NEEDED = frozenset({"chat:write", "commands"})
 """Scopes without which the bot cannot work."""
@@ -72,6 +73,11 @@ def blocks(environ: Mapping[str, str]) -> list[Finding]:
         says = f"Slack does not accept the bot's {'; '.join(wrong)}"
         return [found(works=False, says=says, mend="update mixtral-bot, or report this line")]
     return [found(works=True, says=f"Slack accepts {checked} samples of the bot's messages and views")]
+
+
+def user_groups(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The handles of the user groups by id. Raises SlackFailed."""
+    return _slack(environ, _token(environ)).user_groups()
 
 
 def _bot_token(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from secrets import token_hex
 from typing import TextIO
 
 from msgspec import MsgspecError
@@ -23,6 +24,8 @@ from workers.clouds.driver import Driver, DriverError, Refused
 from workers.clouds.usability import NAMES, statuses
 from workers.control.reaping import is_of
 from workers.deployment.attempt import MAY_COST, Phase
+from workers.deployment.audit import COMMAND_LINE, LONGEST, OPERATOR, AuditEntry, Outcome
+from workers.deployment.audit_stream import AuditStream
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.identity import AnotherInstallation, held
@@ -84,6 +87,23 @@ class WantedMachines:
         """Return whether Redis contains no deployment."""
         try:
             return not self.broken and self._redis is not None and not Log(self._redis).names()
+        except (RedisError, OSError):
+            return False
+
+    def record(self, sighting: Sighting, outcome: Outcome, why: str) -> bool:
+        """Record in the audit that the operator ended the machine, or tried to; False if Redis does not answer."""
+        entry = AuditEntry(
+            at=datetime.now(UTC),
+            who=OPERATOR,
+            what="end an orphan",
+            where=COMMAND_LINE,
+            deployment=sighting.deployment,
+            detail=sighting.machine.id,
+            outcome=outcome,
+            why=why,
+        )
+        try:
+            return self._redis is not None and AuditStream(self._redis).append(entry, once=f"orphan.{token_hex(8)}")
         except (RedisError, OSError):
             return False
 
@@ -262,6 +282,16 @@ def _end(one: Found, logs: WantedMachines, clouds: Mapping[str, Driver], say: Co
         clouds[machine.cloud].terminate(machine.token, whereabouts(machine))
     except (DriverError, Refused) as error:
         say.print(Text(f"{machine.id} could not be ended, and still costs money: {str(error).rstrip('.')}."))
+        outcome = Outcome.REFUSED if isinstance(error, Refused) else Outcome.UNKNOWN
+        _record(one, outcome, str(error)[:LONGEST], logs, say)
         return replace(one, ended=False)
     say.print(Text(f"{machine.id} was ended."))
+    _record(one, Outcome.DONE, by, logs, say)
     return replace(one, ended=True)
+
+
+def _record(one: Found, outcome: Outcome, why: str, logs: WantedMachines, say: Console) -> None:
+    if not logs.record(one.sighting, outcome, why):
+        say.print(
+            Text(f"Redis does not answer, so the audit lacks that the end of {one.sighting.machine.id} was asked.")
+        )

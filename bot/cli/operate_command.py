@@ -17,16 +17,13 @@ from bot.views.amounts import count, duration
 from workers.api import Deployments
 from workers.decision.ceiling import raised
 from workers.deployment.asked import asked
-from workers.deployment.audit import AuditEntry, Outcome, Source
+from workers.deployment.audit import COMMAND_LINE, OPERATOR, AuditEntry, Outcome, Source
 from workers.deployment.audit_stream import AuditStream
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
 from workers.run import belong, connect, wire_deployments
 from workers.settings import from_environ
-
-OPERATOR = "the operator"
-"""Who scaled or ended, on the card and in the log. With a space, it is no id of a person in Slack."""
 
 Work = Callable[[Deployments, TextIO], int]
 
@@ -53,7 +50,7 @@ def audited(what: str, redis: Redis, work: Callable[[], int]) -> int:
     """Do the work, and record it in the audit as the operator's."""
     once = f"operator.{secrets.token_hex(8)}"
     result = Outcome.UNKNOWN
-    with asked(Source(who=OPERATOR, where="command line", how=what), once) as request:
+    with asked(Source(who=OPERATOR, where=COMMAND_LINE, how=what), once) as request:
         try:
             exit_status = work()
             result = Outcome.REFUSED if exit_status else Outcome.DONE
@@ -65,7 +62,7 @@ def audited(what: str, redis: Redis, work: Callable[[], int]) -> int:
                 at=datetime.now(UTC),
                 who=OPERATOR,
                 what=what,
-                where="command line",
+                where=COMMAND_LINE,
                 outcome=result,
                 detail=request.detail,
             )

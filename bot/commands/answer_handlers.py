@@ -4,6 +4,8 @@ from msgspec.structs import replace
 
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
+from bot.commands.lookup import check
+from bot.commands.policy import Permission
 from bot.language.command import SLASH
 from bot.language.question import Question, QuestionKey
 from bot.prompting.given_answers import GivenAnswer
@@ -83,6 +85,7 @@ def _given(key: str, caller: Caller, context: CommandContext) -> GivenAnswer:
 
 
 def _ask(answer: GivenAnswer, state: Deployment, caller: Caller, context: CommandContext) -> Message:
+    check(Permission.ASK, state, caller, context)
     question = answer.question
     again = replace(
         question,

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from bot.commands.budget_check import check_scale
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
@@ -11,12 +12,13 @@ from bot.commands.launch_handler import end_time, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
 from bot.commands.policy import Permission
+from bot.commands.within_policy import check_scale_within, within
 from bot.language.command import SLASH, Launch
 from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectRequest
 from bot.language.grammar import parse
 from bot.views.amounts import usd_per_hour
 from recipes.schema import RecipeError
-from workers.deployment.asked import about, note
+from workers.deployment.asked import about, because, note
 from workers.deployment.condition import is_ending
 from workers.deployment.events import Approval, Place
 from workers.deployment.log import NameTaken
@@ -33,7 +35,7 @@ def request_of(id_: str, caller: Caller, context: CommandContext) -> DirectReque
         raise CommandError(DECIDED)
     if request.deployment:
         about(request.deployment)
-    if not may_approve(caller.user, request.asker, context):
+    if not may_approve(caller.user, request.asker, request.channel, context):
         if caller.user == request.asker:
             raise Denied("You asked for this approval yourself: another approver has to decide.")
         raise Denied("Only approvers may decide this: nothing was changed.")
@@ -55,6 +57,7 @@ def approve(id_: str, caller: Caller, context: CommandContext) -> None:
 def deny(id_: str, reason: str, caller: Caller, context: CommandContext) -> None:
     """Raises CommandError."""
     request = _decide(request_of(id_, caller, context), caller, context, DeedStage.DECLINED, reason)
+    because(reason)
     note(f"{request.deed.value} of {request.name}, replicas {request.replicas}, asked by {request.asker}: denied")
 
 
@@ -81,7 +84,8 @@ def obstacle(request: DirectRequest, context: CommandContext) -> str:
             return _scale_obstacle(request, context)
         command = _launch_of(request)
         recipe = ready_to_launch(command, _asker(request), context)
-        rungs, _ = context.ladder(recipe, command.limits)
+        allowed = within(command, recipe, request.replicas or 1, _asker(request), context)
+        rungs, _ = context.ladder(recipe, allowed.limits)
     except CommandError as error:
         return error.sentence
     except (WorkersError, RecipeError) as error:
@@ -94,6 +98,8 @@ def _scale_obstacle(request: DirectRequest, context: CommandContext) -> str:
     if state is None or is_ending(state):
         return ENDED
     check(Permission.SCALE, state, _asker(request), context)
+    check_scale(state, request.replicas or 0, context)
+    check_scale_within(state, request.replicas or 0, _asker(request), context)
     return _risen(request, total_of(context.ladder(state.recipe, state.limits)[0], request.replicas or 0))
 
 
@@ -153,6 +159,7 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
     asker, command = _asker(request), _launch_of(request)
     try:
         recipe = ready_to_launch(command, asker, context)
+        allowed = within(command, recipe, request.replicas or 1, asker, context)
         context.deployments.launch(
             recipe,
             name=request.name,
@@ -163,10 +170,10 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
                 user=request.asker,
                 shared_with=context.channels.readers(request.channel),
             ),
-            limits=command.limits,
+            limits=allowed.limits,
             once=asker.once,
             until=end_time(command, asker, context),
-            ceiling=request.ceiling,
+            ceiling=allowed.ceiling(request.ceiling),
             approved=_approval(request),
         )
     except NameTaken as taken:

@@ -11,7 +11,8 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
 from bot.commands.lookup import check, check_runs
 from bot.commands.needed_approval import check_scale_approved, scale_ceiling
-from bot.commands.policy import Permission, may
+from bot.commands.policy import Permission
+from bot.commands.rights import allowed, who_can
 from bot.language.command import SLASH
 from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
 from bot.slack.message import Message
@@ -47,7 +48,7 @@ def ask(wanted: WantedDeed, state: Deployment, caller: Caller, context: CommandC
         raise CommandError(f"Only people who may make a key to *{state.name}* can offer one: nobody was asked.")
     if wanted.deed not in ANSWERABLE:
         raise CommandError("This cannot be asked for: nobody was asked.")
-    if may(caller.user, PERMISSIONS[wanted.deed], launcher=state.place.user, admins=context.admins):
+    if allowed(caller.user, PERMISSIONS[wanted.deed], state, context):
         raise CommandError(f"You may {PERMISSIONS[wanted.deed]} yourself: nobody was asked.")
     _check_possible(wanted.deed, wanted.replicas, state)
     request = DirectRequest(
@@ -57,7 +58,7 @@ def ask(wanted: WantedDeed, state: Deployment, caller: Caller, context: CommandC
         name=state.name,
         launcher=state.place.user,
         asker=caller.user,
-        to=_who_is_asked(state, caller, context),
+        to=_who_is_asked(PERMISSIONS[wanted.deed], state, caller, context),
         channel=caller.channel,
         made_at=context.now(),
         replicas=wanted.replicas,
@@ -68,12 +69,9 @@ def ask(wanted: WantedDeed, state: Deployment, caller: Caller, context: CommandC
     return view.sent(request)
 
 
-def _who_is_asked(state: Deployment, caller: Caller, context: CommandContext) -> str:
-    launcher = state.place.user
-    for user in (launcher, *sorted(set(context.admins) - {launcher})):
-        person = context.sight.person(user)
-        is_closed = person is not None and person.is_deleted
-        if not is_closed and context.sight.may_write_to(caller.viewer, user, state):
+def _who_is_asked(deed: Permission, state: Deployment, caller: Caller, context: CommandContext) -> str:
+    for user in who_can(deed, state, context):
+        if context.sight.is_active(user) and context.sight.may_write_to(caller.viewer, user, state):
             return user
     raise CommandError(
         f"Nobody was asked: the launcher of *{state.name}* has no active account or does not share the channel of the "
@@ -224,7 +222,7 @@ def take_key(id_: str, caller: Caller, context: CommandContext) -> tuple[DirectR
     if state is None or is_ending(state):
         _void(request, ENDED, context)
         raise CommandError(f"*{request.name}* has ended: no key was made.")
-    if not may(request.asker, Permission.MAKE_KEY, launcher=state.place.user, admins=context.admins):
+    if not allowed(request.asker, Permission.MAKE_KEY, state, context):
         _void(request, "the person who offered it may no longer make a key.", context)
         raise CommandError(f"<@{request.asker}> may no longer make a key to *{state.name}*: none was made.")
     _check_possible(request.deed, None, state)

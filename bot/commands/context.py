@@ -94,5 +94,7 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     audit: AuditStream
     """Where each request gets its entry."""
     now: Callable[[], datetime]
+    policy_fault: Callable[[], str] = str
+    """Returns why the newest file of the policy is not in force; empty if it is."""
     confirm_above: Decimal = Decimal(60)
     """USD per hour above which a launch or scale by hand is confirmed first."""

@@ -7,7 +7,7 @@ from typing import assert_never
 from bot.commands import budget_check
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
-from bot.commands.visibility import Viewer, has_key
+from bot.commands.visibility import Viewer, is_named
 from bot.language.command import SLASH, Cost, Period
 from bot.slack.message import Message
 from bot.views import cost as cost_view
@@ -51,8 +51,8 @@ def _is_known(name: str, book: Book, viewer: Viewer, context: CommandContext) ->
 
 
 def seen_by(viewer: Viewer, uses: Collection[Use], states: Iterable[Deployment], context: CommandContext) -> list[Use]:
-    """The uses of machines that the person may see: also of those `states` to which they have a key."""
-    keyed = {state.id for state in states if has_key(viewer, state)}
+    """The uses of machines that the person may see: also of those `states` that name them."""
+    keyed = {state.id for state in states if is_named(viewer, state)}
     readable = {at: _sees(at, viewer, context) for at in {_place(use) for use in uses}}
     return [use for use in uses if use.booked.deployment in keyed or readable[_place(use)]]
 

@@ -16,8 +16,10 @@ from bot.commands.launch_handler import launch
 from bot.commands.launch_offers import opened_by_command
 from bot.commands.lookup import check, check_present, named, one, seen, which
 from bot.commands.plan_handler import plan
-from bot.commands.policy import Permission, may
+from bot.commands.policy import Permission
+from bot.commands.rights import allowed
 from bot.commands.scale_handler import scale_to
+from bot.commands.share_handler import share, unshare
 from bot.language.command import (
     SLASH,
     Ask,
@@ -36,7 +38,9 @@ from bot.language.command import (
     Recipes,
     RevokeKey,
     Scale,
+    Share,
     Status,
+    Unshare,
     UsageError,
 )
 from bot.language.question import Question
@@ -56,12 +60,13 @@ from bot.views.escape import code, escape
 from workers.api import KEEP_TRYING_FOR
 from workers.deployment.asked import note
 from workers.deployment.condition import condition_of, is_ending
+from workers.deployment.events import Clock
 from workers.deployment.state import Deployment
 
 LOG_LINES = 40
 
 
-def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:
+def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:  # noqa: C901 - one case per command
     """Carry a command out. Raises CommandError, WorkersError, RecipeError, RedisError."""
     match command:
         case UsageError():
@@ -88,6 +93,10 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return recipes(context)
         case Config():
             return config(caller, context)
+        case Share():
+            return share(command, caller, context)
+        case Unshare():
+            return unshare(command, caller, context)
         case Down():
             return down(command, caller, context)
         case Help():
@@ -139,6 +148,8 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
     found = route(question, running, None, context.askable.ended(question, default), default)
     if isinstance(found, NotRouted) and not found.choices:
         raise CommandError(escape(found.sentence))
+    if not isinstance(found, NotRouted):
+        check(Permission.ASK, found.deployment, caller, context)
     check_present(caller, context, "The question was not sent", "ask again")
     if isinstance(found, NotRouted):
         return choice(found.sentence, question, found.choices, found.prompt, found.why)
@@ -154,7 +165,7 @@ def ask_again(value: str, caller: Caller, context: CommandContext) -> Message:
         raise CommandError("This button is no longer valid. Ask again.") from error
     if question.deployment is None or question.channel != caller.channel:
         raise CommandError("This button is no longer valid. Ask again.")
-    named(question.deployment, "ask {}: …", caller, context)
+    check(Permission.ASK, named(question.deployment, "ask {}: …", caller, context), caller, context)
     # The person who clicks is the asker; the user in the value is not trusted.
     asked = replace(question, team=caller.team, user=caller.user, outside=caller.outside, response_url=None)
     if not context.answers.ask(asked):
@@ -177,8 +188,7 @@ def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> M
     A caller who may not see it, and has a key of their own, is shown how to use that one.
     """
     held = [key.id for key in state.keys if key.user == caller.user]
-    allowed = may(caller.user, Permission.SEE_KEY, launcher=state.place.user, admins=context.admins)
-    if held and state.endpoint is not None and not allowed:
+    if held and state.endpoint is not None and not allowed(caller.user, Permission.SEE_KEY, state, context):
         return endpoint_view.held(state, held)
     check(Permission.SEE_KEY, state, caller, context)
     note("the launcher's key was shown")
@@ -186,11 +196,12 @@ def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> M
 
 
 def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
-    return logs_of(one(command.name, "logs {}", caller, context), context)
+    return logs_of(one(command.name, "logs {}", caller, context), caller, context)
 
 
-def logs_of(state: Deployment, context: CommandContext) -> Message:
+def logs_of(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """The end of each replica's log."""
+    check(Permission.SEE_LOGS, state, caller, context)
     return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES, newest=logs_view.MAX_REPLICAS))
 
 
@@ -252,6 +263,26 @@ def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> M
     return Message(
         text=f"*{state.name}* tries again every {duration(asked.every)} for up to {hours:.0f} h. End it to stop that."
     )
+
+
+def hold(state: Deployment, clock: Clock, announced: datetime, caller: Caller, context: CommandContext) -> Message:
+    """Keep a clock from the end or the pause that was announced for this time, for the button of the announcement.
+
+    `announced`: in whole seconds, as the button has it.
+    """
+    check(Permission.KEEP, state, caller, context)
+    if reply := ends_already(state):
+        return reply
+    notice = state.idle_end if clock is Clock.IDLE else state.pause_announced
+    if notice is None or int(notice.until.timestamp()) != int(announced.timestamp()):
+        return Message(text=f"This announcement of *{state.name}* no longer holds, so nothing was changed.")
+    until = max(notice.until, context.now()) + KEPT_FOR
+    after = context.deployments.hold(state.id, clock, until, by=caller.user)
+    if reply := ends_already(after):
+        return reply
+    what = "end for lack of requests" if clock is Clock.IDLE else "pause"
+    said = f"*{state.name}* does not {what} before {moment(until)}. Its thread announces it 15 minutes before."
+    return Message(text=said)
 
 
 def keep(state: Deployment, announced: datetime, caller: Caller, context: CommandContext) -> Message:

@@ -6,7 +6,8 @@ from bot.commands.asking import offer_key
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs, named, one
-from bot.commands.policy import Permission, may
+from bot.commands.policy import Permission
+from bot.commands.rights import allowed
 from bot.language.command import SLASH, ListKeys, NewKey, RevokeKey
 from bot.slack.message import Message
 from bot.views import key_messages as keys_view
@@ -72,7 +73,7 @@ def revoke_key(command: RevokeKey, caller: Caller, context: CommandContext) -> M
 
 
 def _may_make(state: Deployment, caller: Caller, context: CommandContext) -> bool:
-    return may(caller.user, Permission.MAKE_KEY, launcher=state.place.user, admins=context.admins)
+    return allowed(caller.user, Permission.MAKE_KEY, state, context)
 
 
 def _known(command: RevokeKey, state: Deployment, *, may_make: bool) -> Key:

@@ -12,7 +12,9 @@ from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
 from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe
+from bot.commands.policy import Permission, guest_may_launch
 from bot.commands.recipe_catalog import name_from
+from bot.commands.within_policy import within
 from bot.language.command import SLASH, Launch
 from bot.language.confirmation import Confirmation
 from bot.language.direct_request import Deed
@@ -20,10 +22,11 @@ from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
 from bot.slack.message import Message
-from bot.views.amounts import count, moment
+from bot.views.amounts import count, duration, moment
 from bot.views.escape import escape
 from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
+from recipes.hours import hours_of, is_open, opens_after
 from recipes.replicas import nearest
 from recipes.schema import Recipe
 from workers.decision.budget import Owner
@@ -46,8 +49,9 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
+    allowed = within(command, recipe, command.replicas or max(recipe.replicas, 1), caller, context)
     owner = Owner(name=command.name or name_from(recipe.name), user=caller.user, channel=caller.channel)
-    check_launch(owner, lambda: context.ladder(recipe, command.limits)[0], context)
+    check_launch(owner, lambda: context.ladder(recipe, allowed.limits)[0], context)
     end_time(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe
@@ -59,12 +63,13 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
-    rungs, _ = context.ladder(recipe, command.limits)
+    allowed = within(command, recipe, replicas, caller, context)
+    rungs, _ = context.ladder(recipe, allowed.limits)
     what = f"Launching *{escape(name)}* with {count(replicas, 'replica')}"
     text = command_text(dated(command, until, context.sight.zone(caller.user)))
     asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
     check_confirmed(what, asked, caller, context)
-    ceiling = ceiling_of(recipe, command.limits, replicas, rungs)
+    ceiling = allowed.ceiling(ceiling_of(recipe, allowed.limits, replicas, rungs))
     wish = Wish(
         deed=Deed.APPROVE_LAUNCH,
         name=name,
@@ -72,7 +77,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         command=text,
         usd=asked.usd,
         ceiling=ceiling,
-        needed=launch_needs(rungs, replicas, until - context.now() if until else None, context),
+        needed=launch_needs(name, rungs, replicas, caller, context, lasts=until - context.now() if until else None),
     )
     check_launch_approved(wish, caller, context)
     ceiling = capped(ceiling, context)
@@ -82,10 +87,12 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             name=name,
             replicas=replicas,
             place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
-            limits=command.limits,
+            limits=allowed.limits,
             once=caller.once,
             until=until,
             ceiling=ceiling,
+            stop_after_idle=command.stop_after_idle,
+            hours=command.hours or "",
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
@@ -96,9 +103,20 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             text=f"*{name}* was already launched by this button, and it is {status}. Launch it again from its card."
         )
     ends = f"It ends {moment(until)}." if until else ""
+    if command.stop_after_idle:
+        ends = f"{ends} It ends after {duration(command.stop_after_idle)} without a request.".lstrip()
+    if command.hours:
+        ends = f"{ends} {_pauses(command.hours, context.now())}".lstrip()
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     prices = launch_prices(rungs, replicas, ceiling)
     return Message(text=" ".join(filter(None, (first, prices, ends, read_by(readers)))))
+
+
+def _pauses(text: str, now: datetime) -> str:
+    """When it pauses; if that is now, when it starts."""
+    hours = hours_of(text)
+    said = f"It pauses outside {escape(text)}."
+    return said if is_open(hours, now) else f"{said} It starts {moment(opens_after(hours, now))}."
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
@@ -117,9 +135,12 @@ def dated(command: Launch, until: datetime | None, zone: tzinfo) -> Launch:
 
 
 def check_may_launch(caller: Caller, context: CommandContext) -> None:
-    """Raises CommandError for a guest of the workspace."""
+    """Raises CommandError for people who may not launch here: guests, and those whom the policy does not let."""
     if context.sight.is_guest(caller.user):
-        raise Denied(GUESTS_LAUNCH_NOTHING)
+        if not guest_may_launch(context.sight.rule(caller.user, caller.channel), caller.user):
+            raise Denied(GUESTS_LAUNCH_NOTHING)
+    elif why := context.sight.forbids(caller.user, Permission.LAUNCH, caller.channel):
+        raise Denied(f"{why} Nothing was started.")
 
 
 def _complete(command: Launch, context: CommandContext) -> Recipe:

@@ -4,7 +4,8 @@ from difflib import get_close_matches
 
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
-from bot.commands.policy import Permission, may, refusal
+from bot.commands.policy import Permission
+from bot.commands.rights import allowed, owners, why_not
 from bot.language.command import SLASH
 from bot.language.direct_request import Deed, WantedDeed
 from bot.language.question import is_direct
@@ -93,9 +94,8 @@ def check(
     deed: Permission, state: Deployment, caller: Caller, context: CommandContext, *, replicas: int | None = None
 ) -> None:
     """Raises CommandError, which names who may do this, if the caller may not. `replicas`: for SCALE."""
-    launcher = state.place.user
-    if not may(caller.user, deed, launcher=launcher, admins=context.admins):
-        sentence = refusal(deed, name=state.name, launcher=launcher, admins=context.admins)
+    if not allowed(caller.user, deed, state, context):
+        sentence = why_not(caller.user, deed, state, context)
         raise Denied(sentence, ask=_wanted(deed, state, caller, context, replicas))
 
 
@@ -115,7 +115,8 @@ def _wanted(
     asked = DEEDS.get(deed)
     if asked is None or is_ending(state) or (asked is Deed.MAKE_KEY and state.endpoint is None):
         return None
-    if not context.sight.may_write_to(caller.viewer, state.place.user, state):
+    others = (user for user in owners(state, context) if user != caller.user and allowed(user, deed, state, context))
+    if not any(context.sight.may_write_to(caller.viewer, user, state) for user in others):
         return None
     return WantedDeed(deed=asked, deployment=state.id, replicas=replicas)
 

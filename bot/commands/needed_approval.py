@@ -10,8 +10,11 @@ from msgspec import Struct
 from bot.commands.consent import ceiling_after, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Unapproved
+from bot.commands.policy import Permission, may
+from bot.commands.policy import approvers as approvers_by_rule
 from bot.language.direct_request import Deed, DirectRequest
 from bot.views import approval as view
+from workers.decision.budget import Owner, standings_of
 from workers.decision.ceiling import ceiling_of
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -59,7 +62,8 @@ def scale_wish(state: Deployment, replicas: int, text: str, context: CommandCont
     usd, needed = total_of(rungs, replicas), ""
     is_approved = state.approved is not None and state.ceiling is not None and usd <= state.ceiling
     if replicas > state.wanted and not is_approved:
-        needed = needs(context.policy().approvals, usd=usd, gpus=gpus_of(rungs, replicas))
+        left = left_of_budget(state.name, state.place.user, state.place.channel, context)
+        needed = needs(context.policy().approvals, usd=usd, gpus=gpus_of(rungs, replicas), left=left)
     ceiling = ceiling_of(state.recipe, state.limits, replicas, [*rungs, *state.rungs])
     if state.ceiling is not None and ceiling is not None:
         ceiling = max(ceiling, state.ceiling)
@@ -81,10 +85,29 @@ def check_launch_approved(wish: Wish, caller: Caller, context: CommandContext) -
         _ask(wish, caller, context)
 
 
-def launch_needs(rungs: Sequence[Rung], replicas: int, lasts: timedelta | None, context: CommandContext) -> str:
+def launch_needs(
+    name: str,
+    rungs: Sequence[Rung],
+    replicas: int,
+    caller: Caller,
+    context: CommandContext,
+    *,
+    lasts: timedelta | None,
+) -> str:
     """Why a launch needs an approver. `lasts`: None if it has no end."""
     usd, gpus = total_of(rungs, replicas), gpus_of(rungs, replicas)
-    return needs(context.policy().approvals, usd=usd, gpus=gpus, lasts=lasts, ends=lasts is not None)
+    left = left_of_budget(name, caller.user, caller.channel, context)
+    return needs(context.policy().approvals, usd=usd, gpus=gpus, lasts=lasts, ends=lasts is not None, left=left)
+
+
+def left_of_budget(name: str, user: str, channel: str, context: CommandContext) -> Decimal | None:
+    """USD that purchases may still reserve of the tightest budget of a deployment; None without a budget."""
+    budgets = context.policy().budgets
+    if not budgets.limits:
+        return None
+    owner = Owner(name=name, user=user, channel=channel)
+    standings = standings_of(owner, budgets, context.deployments.book(), context.now())
+    return min((standing.left for standing in standings), default=None)
 
 
 def gpus_of(rungs: Sequence[Rung], replicas: int) -> int:
@@ -92,20 +115,25 @@ def gpus_of(rungs: Sequence[Rung], replicas: int) -> int:
     return replicas * max((rung.offer.count for rung in rungs if rung.usable and rung.offer.accelerator), default=0)
 
 
-def may_approve(user: str, asker: str, context: CommandContext) -> bool:
+def may_approve(user: str, asker: str, channel: str, context: CommandContext) -> bool:
+    """Whether the user may decide a request of a channel: an approver, an admin, or by a rule of the policy."""
     approvals = context.policy().approvals
-    return (user in approvals.approvers or user in context.admins) and (approvals.own or user != asker)
+    by_rule = may(user, Permission.APPROVE, admins=context.admins, rule=context.sight.rule(user, channel))
+    return (by_rule or user in approvals.approvers) and (approvals.own or user != asker)
 
 
 def _ask(wish: Wish, caller: Caller, context: CommandContext) -> None:
     approvals = context.policy().approvals
-    those = [*approvals.approvers, *(sorted(context.admins) if not approvals.approvers else ())]
-    approvers = tuple(dict.fromkeys(user for user in those if may_approve(user, caller.user, context)))
+    named = [*approvals.approvers, *approvers_by_rule(context.policy(), caller.channel, ())]
+    those = [*named, *(sorted(context.admins) if not named else ())]
+    approvers = tuple(dict.fromkeys(user for user in those if may_approve(user, caller.user, caller.channel, context)))
     if not approvers:
         raise CommandError(
             f"This needs an approval, because {wish.needed}, and nobody but you could approve it: nothing was started. "
             "Ask the operator of this bot to name approvers in the policy, or admins in `MIXTRAL_ADMINS`."
         )
+    state = context.deployments.by_id(wish.deployment) if wish.deployment else None
+    owner = state.place if state is not None else caller
     request = DirectRequest(
         id=secrets.token_hex(8),
         deed=wish.deed,
@@ -122,6 +150,7 @@ def _ask(wish: Wish, caller: Caller, context: CommandContext) -> None:
         command=wish.command,
         usd=wish.usd,
         ceiling=wish.ceiling,
+        left=left_of_budget(wish.name, owner.user, owner.channel, context),
         needed=wish.needed,
         lasts=approvals.expires,
     )

@@ -14,7 +14,8 @@ from bot.commands.lookup import check, named, visible
 from bot.commands.policy import Permission
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import check_scale
-from bot.language.command import SLASH, Down, Endpoint, Launch, NewKey, RevokeKey, Scale
+from bot.commands.within_policy import within
+from bot.language.command import SLASH, Down, Endpoint, Launch, NewKey, RevokeKey, Scale, Share, Unshare
 from bot.language.confirmation import Confirmation
 from bot.language.grammar import parse
 from bot.language.suggestions import command_text
@@ -26,9 +27,10 @@ from bot.views.blocks import actions, section
 from bot.views.command_button import command_button, form_button, is_short, pressed
 from bot.views.escape import code, escape
 from bot.views.price_now import price_now
+from bot.views.words import user as mention
 from workers.deployment.events import DeploymentId
 
-ButtonCommand = Launch | Scale | Down | NewKey | RevokeKey | Endpoint
+ButtonCommand = Launch | Scale | Down | NewKey | RevokeKey | Endpoint | Share | Unshare
 """A command that changes something, or whose reply shows a key: a message alone does not carry it out."""
 
 NO_LONGER = "This button is no longer valid, so nothing was done. Repeat the command."
@@ -67,7 +69,16 @@ def asked(command: ButtonCommand, typed: str, caller: Caller, context: CommandCo
         case Endpoint(name=str(name)):
             state = named(name, "endpoint {}", caller, context)
             return _question("A message cannot show a key.", "Show the endpoint", text, state.id)
-        case Scale() | Down() | Endpoint():
+        case Share(user=str(user)) | Unshare(user=user):
+            state = named(command.name, "share {}", caller, context)
+            if isinstance(command, Share) or user != caller.user:
+                check(Permission.SHARE, state, caller, context)
+            name = escape(command.name)
+            if isinstance(command, Share):
+                said = f"Make {mention(user)} a co-owner of *{name}*? They may then scale it, end it, and see its keys."
+                return _question(said, "Make them a co-owner", text, state.id)
+            return _question(f"Remove {mention(user)} from the co-owners of *{name}*?", "Remove", text, state.id)
+        case Scale() | Down() | Endpoint() | Share():
             return handle(command, caller, context)
         case _:
             assert_never(command)
@@ -82,7 +93,7 @@ def carry_out(value: str, caller: Caller, context: CommandContext) -> Message:
             return handle(command, caller, context)
         case Scale(name=str(name)) | Down(name=str(name)) | Endpoint(name=str(name)):
             _check_same(name, deployment, caller, context)
-        case NewKey(name=name) | RevokeKey(name=name):
+        case NewKey(name=name) | RevokeKey(name=name) | Share(name=name) | Unshare(name=name):
             _check_same(name, deployment, caller, context)
         case _:
             raise CommandError(NO_LONGER)
@@ -104,7 +115,9 @@ def carry_out_confirmed(confirmation: Confirmation, caller: Caller, context: Com
 def _launch(command: Launch, text: str, caller: Caller, context: CommandContext) -> Message:
     recipe = ready_to_launch(command, caller, context)
     name = command.name or name_from(recipe.name)
-    rungs, why_empty = context.ladder(recipe, command.limits)
+    replicas = command.replicas or max(recipe.replicas, 1)
+    limits = within(command, recipe, replicas, caller, context).limits
+    rungs, why_empty = context.ladder(recipe, limits)
     until = end_time(command, caller, context)
     ends = f" It ends {moment(until)}." if until and command.until else ""
     said = f"Launch *{escape(name)}*? {price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas)}{ends}"

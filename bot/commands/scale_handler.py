@@ -8,6 +8,7 @@ from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
 from bot.commands.needed_approval import check_scale_approved, scale_ceiling
 from bot.commands.policy import Permission
+from bot.commands.within_policy import check_scale_within, scale_ceiling_within
 from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import scale as scale_view
@@ -26,7 +27,7 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
     budget_check.check_scale(state, replicas, context)
     check_scale_confirmed(state, replicas, caller, context, command=text)
     check_scale_approved(state, replicas, caller, context, text)
-    ceiling = scale_ceiling(state, replicas, context)
+    ceiling = scale_ceiling_within(scale_ceiling(state, replicas, context), state, caller.user, context)
     once = caller.once if caller.confirmed is not None else ""
     after = context.deployments.scale(state.id, replicas, by=caller.user, once=once, ceiling=ceiling)
     check_runs(after)  # it may have been ended at the same moment
@@ -39,6 +40,7 @@ def check_scale(state: Deployment, replicas: int, caller: Caller, context: Comma
     check_runs(state)
     if why := out_of_bounds(state.recipe, replicas):
         raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
+    check_scale_within(state, replicas, caller, context)
 
 
 def _given_up(state: Deployment) -> bool:

@@ -1,17 +1,20 @@
 """Which deployments a person may see. Slack is called only if the deployment was launched in another channel."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bot.commands.visibility import Viewer, by_itself, everybody_reads, has_key, member_reads
+from bot.commands.policy import UNDECIDED, UNDECIDED_SENTENCE, Permission, forbidden, may, rule_for, who_may
+from bot.commands.visibility import Viewer, by_itself, everybody_reads, is_named, member_reads
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts, PersonFacts
 from workers.api import Deployments
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
+from workers.policy.rules import Rule
+from workers.policy.schema import Policy
 
 
 class Known(Protocol):
@@ -20,27 +23,54 @@ class Known(Protocol):
     def channel(self, channel: str) -> ChannelFacts | None: ...
     def members(self, channel: str) -> frozenset[str] | None: ...
     def person(self, user: str) -> PersonFacts | None: ...
+    def group(self, group: str) -> frozenset[str] | None: ...
 
 
 class Sight:
     """Safe to use from several threads. A deployment is hidden while its readers are not known."""
 
-    def __init__(self, directory: Known, admins: Collection[str]) -> None:
+    def __init__(self, directory: Known, admins: Collection[str], policy: Callable[[], Policy] = Policy) -> None:
         self._directory = directory
         self._admins = admins
+        self._policy = policy
 
     def sees(self, viewer: Viewer, state: Deployment) -> bool:
         place = state.place
-        return has_key(viewer, state) or self.reads(viewer, launcher=place.user, channel=place.channel)
+        return is_named(viewer, state) or self.reads(viewer, launcher=place.user, channel=place.channel)
 
     def reads(self, viewer: Viewer, *, launcher: str, channel: str) -> bool:
         """Whether the person may see what this launcher launched in this channel, also if its log is gone."""
+        if viewer.user != launcher and not self.may_look(viewer, channel):
+            return False
         known = by_itself(viewer, launcher=launcher, channel=channel, admins=self._admins)
         if known is not None:
             return known
         if everybody_reads(self._directory.channel(channel)) and not self._is_limited(viewer):
             return True
         return member_reads(self._directory.members(channel), viewer)
+
+    def may_look(self, viewer: Viewer, channel: str) -> bool:
+        """Whether the policy lets the person see what was launched in this channel, if they can read the channel."""
+        return may(viewer.user, Permission.LOOK, admins=self._admins, rule=self.rule(viewer.user, channel))
+
+    def rule(self, user: str, channel: str) -> Rule:
+        """The rule of the policy that decides for a person, in the channel of a launch. Raises RedisError."""
+        rules = self._policy().rules
+        if not rules:
+            return Rule()
+        return rule_for(rules, user, channel, is_guest=self.is_guest(user), members=self._directory.group)
+
+    def forbids(self, user: str, deed: Permission, channel: str, name: str = "") -> str:
+        """Why the policy does not let a person do this, with the people who may; empty if it does.
+
+        For deeds for which nobody has to be a co-owner. Raises RedisError.
+        """
+        rule = self.rule(user, channel)
+        if may(user, deed, admins=self._admins, rule=rule):
+            return ""
+        if rule is UNDECIDED:
+            return UNDECIDED_SENTENCE
+        return forbidden(deed, who_may(self._policy(), deed, channel, self._admins), name=name)
 
     def is_public(self, state: Deployment) -> bool:
         """Whether every member of the workspace may see it; False if Slack does not answer."""
@@ -81,6 +111,16 @@ class Sight:
         except (ZoneInfoNotFoundError, ValueError):
             return UTC
 
+    def is_active(self, user: str) -> bool:
+        """Whether a person's account is not deactivated; True if Slack does not answer."""
+        person = self._directory.person(user)
+        return person is None or not person.is_deleted
+
+    def is_workspace_admin(self, user: str) -> bool:
+        """Whether they administrate the workspace; False if Slack does not answer."""
+        person = self._directory.person(user)
+        return person is not None and person.is_admin and not person.is_deleted
+
     def name_of(self, user: str) -> str:
         """The name of a person; empty if Slack does not answer."""
         person = self._directory.person(user)
@@ -107,13 +147,18 @@ class Askable:
         channel or thread.
         """
         everything = self._deployments.all()
-        near = [d for d in everything if d.id == before or d.place.channel == question.channel]
+        viewer = _viewer(question)
+        looks = self._sight.may_look(viewer, question.channel)
+        near = [d for d in everything if d.id == before or (looks and d.place.channel == question.channel)]
         far = {d.name for d in everything} - {d.name for d in near}
         named = question.deployment or _first_word(question)
         if not far & {named, default} and any(not is_ending(d) for d in near):
             return near
-        viewer = _viewer(question)
         return [d for d in everything if d.id == before or self._sight.sees(viewer, d)]
+
+    def forbids(self, question: Question, deployment: Deployment) -> str:
+        """Why the policy does not let the asker ask this deployment; empty if it does. Raises RedisError."""
+        return self._sight.forbids(question.user, Permission.ASK, deployment.place.channel, deployment.name)
 
     def others(self, question: Question, besides: DeploymentId) -> list[Deployment]:
         """Return the deployments that could answer instead, by name.

@@ -27,8 +27,9 @@ def by_itself(viewer: Viewer, *, launcher: str, channel: str, admins: Collection
     return False if channel.startswith("D") or not channel else None
 
 
-def has_key(viewer: Viewer, state: Deployment) -> bool:
-    return any(key.user == viewer.user for key in state.keys)
+def is_named(viewer: Viewer, state: Deployment) -> bool:
+    """Whether the viewer is a co-owner, or has a key."""
+    return viewer.user in state.co_owners or any(key.user == viewer.user for key in state.keys)
 
 
 def everybody_reads(channel: ChannelFacts | None) -> bool:

@@ -32,6 +32,10 @@ class Launch(Struct, frozen=True, kw_only=True):
     """The time after which it ends; None: not given."""
     until: time | datetime | None = None
     """When it ends, in the time zone of the caller: a time of the day, or a moment without a zone. None: not given."""
+    stop_after_idle: timedelta | None = None
+    """The time without a request after which it ends; None: not given."""
+    hours: str | None = None
+    """The hours outside which it pauses, as `recipes.hours` writes them; None: not given."""
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -125,6 +129,21 @@ class Config(Struct, frozen=True, kw_only=True):
     """Show or change the settings of the channel."""
 
 
+class Share(Struct, frozen=True, kw_only=True):
+    """Make a person a co-owner of a deployment, or show its co-owners."""
+
+    name: str
+    user: str | None = None
+    """Slack's id; None: show the co-owners."""
+
+
+class Unshare(Struct, frozen=True, kw_only=True):
+    """Make a person no longer a co-owner."""
+
+    name: str
+    user: str
+
+
 class Down(Struct, frozen=True, kw_only=True):
     """End a deployment."""
 
@@ -157,6 +176,8 @@ Command: TypeAlias = (
     | Cost
     | Recipes
     | Config
+    | Share
+    | Unshare
     | Down
     | Help
 )
@@ -175,7 +196,8 @@ class UsageError(Struct, frozen=True, kw_only=True):
 USAGES = {
     "launch": (
         "launch [RECIPE] [as NAME] [--replicas N] [--spot] [--gpus A100-80GB:2,A100:8] "
-        "[--clouds aws,gcp] [--env K=V] [--max-price USD] [--for 8h | --until 18:00]"
+        "[--clouds aws,gcp] [--env K=V] [--max-price USD] [--for 8h | --until 18:00] "
+        '[--stop-after-idle 2h] [--hours "mon-fri 09:00-19:00 Europe/Paris"]'
     ),
     "status": "status [NAME]",
     "scale": "scale NAME N",
@@ -187,6 +209,8 @@ USAGES = {
     "cost": "cost [NAME|@PERSON|#CHANNEL] [today|week|month]",
     "recipes": "recipes",
     "config": "config",
+    "share": "share NAME [@PERSON]",
+    "unshare": "unshare NAME @PERSON",
     "down": "down NAME",
     "help": "help [COMMAND]",
 }
@@ -208,6 +232,7 @@ _WORDS_OF_OTHERS = {
     "config": ("settings", "configure", "preferences"),
     "plan": ("offers", "price", "prices"),
     "cost": ("costs", "spend", "spending", "bill", "billing"),
+    "share": ("coowner", "owners", "delegate"),
     "help": ("?",),
 }
 MEANT = {word: command for command, words in _WORDS_OF_OTHERS.items() for word in words}

@@ -83,6 +83,8 @@ class DirectRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """APPROVALS: USD per hour of all replicas at the cheapest offer."""
     ceiling: Decimal | None = None
     """APPROVALS: the ceiling that the approval sets; None if no price is known."""
+    left: Decimal | None = None
+    """APPROVALS: USD that are left of the tightest budget; None without one."""
     needed: str = ""
     """APPROVALS: why an approver is needed, as a clause."""
     lasts: timedelta | None = None

@@ -1,10 +1,11 @@
-"""PURE: when a launch is to end: `--for 8h` and `--until 18:00`."""
+"""PURE: when a launch is to end or to pause: `--for 8h`, `--until 18:00` and `--hours`."""
 
 import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from bot.language.command import Launch
 from bot.language.values import InvalidValue, quoted
+from recipes.hours import InvalidHours, hours_of
 
 SHORTEST = timedelta(minutes=30)
 """Minimum time from a launch to its end: a large model needs minutes to start, and the end is announced before."""
@@ -15,9 +16,9 @@ _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}")
 
 
-def lasts(text: str) -> timedelta:
-    """The duration of `--for`. Raises InvalidValue."""
-    rule = "--for takes days, hours and minutes, as in --for 8h, --for 90m or --for 1d12h"
+def lasts(text: str, flag: str = "--for") -> timedelta:
+    """The duration of `--for`, or of another flag. Raises InvalidValue."""
+    rule = f"{flag} takes days, hours and minutes, as in {flag} 8h, {flag} 90m or {flag} 1d12h"
     found = _SPAN.fullmatch(text.lower())
     if found is None or not text:
         raise InvalidValue(f"{rule}; {quoted(text)} is not one.")
@@ -26,6 +27,14 @@ def lasts(text: str) -> timedelta:
     if not SHORTEST <= span <= LONGEST:
         raise InvalidValue(f"{rule}, from 30m to {LONGEST.days}d.")
     return span
+
+
+def hours(text: str) -> str:
+    """The hours of `--hours`, as `recipes.hours` writes them. Raises InvalidValue."""
+    try:
+        return hours_of(text).text
+    except InvalidHours as wrong:
+        raise InvalidValue(f"--hours: {wrong}") from wrong
 
 
 def until(text: str) -> time | datetime:

@@ -30,14 +30,19 @@ from bot.language.command import (
     usage,
 )
 from bot.language.cost_words import cost
-from bot.language.end_times import lasts, until
+from bot.language.end_times import hours, lasts, until
 from bot.language.key_words import key
 from bot.language.options import SWITCHES, read
+from bot.language.share_words import share, unshare
 from bot.language.suggestions import joined
 from bot.language.typed_text import plain, straight, unquoted
 from bot.language.values import InvalidValue, Options, environment, limits, name, quoted, replicas, shown
 
-LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price", "--for", "--until")
+LAUNCH_FLAGS = (
+    *("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price"),
+    *("--for", "--until", "--stop-after-idle", "--hours"),
+)
+IDLE = "--stop-after-idle"
 SIMILAR = 0.75
 """Minimum similarity, as difflib computes it, of a misspelt command to the command that is suggested."""
 
@@ -66,7 +71,7 @@ def parse(text: str) -> Command | UsageError:
 def _command(word: str, text: str) -> Command | UsageError:
     """The command `word` with what follows the first word of `text`."""
     try:
-        return _parse(word, _first_word(plain(text, mentions=word in ("cost", "key")))[1])
+        return _parse(word, _first_word(plain(text, mentions=word in ("cost", "key", "share", "unshare")))[1])
     except InvalidValue as wrong:
         return UsageError(sentence=wrong.sentence, usage=usage(word), nearest=wrong.nearest)
 
@@ -142,6 +147,10 @@ def _parse(word: str, rest: str) -> Command:
             return key(read(words, ()).words)
         case "cost":
             return cost(read(words, ()).words)
+        case "share":
+            return share(read(words, ()).words)
+        case "unshare":
+            return unshare(read(words, ()).words)
         case "recipes":
             _at_most(0, read(words, ()).words)
             return Recipes()
@@ -197,6 +206,8 @@ def _launch(given: Options) -> Launch:
         limits=limits(given),
         lasts=lasts(text) if (text := given.one("--for")) is not None else None,
         until=until(text) if (text := given.one("--until")) is not None else None,
+        stop_after_idle=lasts(text, IDLE) if (text := given.one(IDLE)) is not None else None,
+        hours=hours(text) if (text := given.one("--hours")) is not None else None,
     )
 
 

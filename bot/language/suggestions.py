@@ -66,6 +66,10 @@ def _end(launch: Launch) -> Iterable[str]:
         yield from ("--for", span(launch.lasts))
     if launch.until is not None:
         yield from ("--until", written(launch.until))
+    if launch.stop_after_idle is not None:
+        yield from ("--stop-after-idle", span(launch.stop_after_idle))
+    if launch.hours is not None:
+        yield from ("--hours", launch.hours)
 
 
 def _limits(limits: Limits) -> Iterable[str]:

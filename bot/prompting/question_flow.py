@@ -57,6 +57,7 @@ class AskableDeployments(Protocol):
     def running(
         self, question: Question, before: DeploymentId | None = None, default: str | None = None
     ) -> list[Deployment]: ...
+    def forbids(self, question: Question, deployment: Deployment) -> str: ...
     def others(self, question: Question, besides: DeploymentId) -> list[Deployment]: ...
     def ended(self, question: Question, default: str | None = None) -> Collection[str]: ...
 
@@ -162,6 +163,9 @@ class QuestionFlow:
         match to:
             case NotRouted():
                 self._not_routed(question, to)
+                return None
+            case RoutedTo() if why := self._askable.forbids(question, to.deployment):
+                self._not_routed(question, NotRouted(sentence=why))
                 return None
             case RoutedTo():
                 prompt = to.prompt if question.replaces else about(to.prompt, question.about)

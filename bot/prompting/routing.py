@@ -8,6 +8,7 @@ from msgspec import Struct
 from bot.language.command import address as named
 from bot.language.grammar import addressed, prompt_of, too_long
 from bot.language.question import Question
+from workers.decision.opening import opening
 from workers.deployment import condition
 from workers.deployment.condition import condition_of, is_asleep, is_ending
 from workers.deployment.events import DeploymentId
@@ -200,7 +201,8 @@ def availability(deployment: Deployment) -> Availability:
             return AnswersNow(url=deployment.endpoint.url)
         case waits:
             wake = deployment.endpoint.url if is_asleep(deployment) and deployment.endpoint else None
-            return HasToWait(sentence=f"{name} {_doing(deployment.name, waits, wake)}. {_WAITS_HERE}", wake=wake)
+            doing = _paused(deployment) or _doing(deployment.name, waits, wake)
+            return HasToWait(sentence=f"{name} {doing}. {_WAITS_HERE}", wake=wake)
 
 
 def address(deployment: Deployment, failed: Collection[str], inside: str | None = None) -> str | None:
@@ -221,6 +223,13 @@ def _again(deployment: Deployment) -> str:
     recipe, name = deployment.recipe.name, deployment.name
     launch = f"/mixtral launch {recipe}" if recipe == name else f"/mixtral launch {recipe} as {name}"
     return f"Start it again with `{launch}`, or ask another deployment (`/mixtral status` lists them)."
+
+
+def _paused(deployment: Deployment) -> str:
+    """What a deployment does whose hours are over; empty if they are not."""
+    opens = opening(deployment)
+    now = f"`/mixtral scale {deployment.name} 1` starts a replica before"
+    return f"is paused, because its hours are over, and opens {opens}; {now}" if opens else ""
 
 
 def _doing(name: str, waits: condition.Running | condition.ScaledToZero, wake: str | None) -> str:

@@ -53,6 +53,8 @@ METHOD_TIERS: Final = {
     "reactions.add": 3,
     "reactions.remove": 2,
     "team.info": 3,
+    "usergroups.list": 2,
+    "usergroups.users.list": 2,
     "users.conversations": 3,
     "users.info": 4,
     "users.list": 2,

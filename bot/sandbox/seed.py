@@ -195,3 +195,6 @@ of the Grid (Grid). The guest may open the app, although Slack's clients may not
 """
 
 SEEDS: Final = {"sandbox": SANDBOX, "company": COMPANY}
+
+USER_GROUPS: Final = {"S0COOKS0001": ("cooks", (ADA, NOOR))}
+"""Handle and members of each user group, by id."""

@@ -6,7 +6,9 @@ from slack_bolt import App
 
 from bot.commands.context import Caller
 from bot.commands.errors import CommandError, WrongInput
-from bot.commands.lookup import seen
+from bot.commands.lookup import check, seen
+from bot.commands.policy import Permission
+from bot.commands.rights import allowed
 from bot.language.command import SLASH
 from bot.language.question import Question
 from bot.language.quoted_message import QuotedMessage, quoted_message
@@ -47,6 +49,7 @@ class AskForm:
 
     def _of_deployment(self, body: JSON, caller: Caller) -> Message:
         state = self._presses.deployment(body, caller)
+        check(Permission.ASK, state, caller, self._context)
         if isinstance(gone := availability(state), HasEnded):
             raise CommandError(escape(gone.sentence.replace("**", "*")))
         channel, place = self._place(caller, HERE)
@@ -57,7 +60,11 @@ class AskForm:
         quoted = quoted_message(message)
         if not (quoted.text or quoted.files):
             raise CommandError("This message has no text that a model could read. Nothing was asked.")
-        running = [state for state in seen(caller, self._context) if not is_ending(state)]
+        running = [
+            state
+            for state in seen(caller, self._context)
+            if not is_ending(state) and allowed(caller.user, Permission.ASK, state, self._context)
+        ]
         if not running:
             raise CommandError(NOTHING_RUNS)
         channel, place = self._place(caller, IN_ITS_THREAD)
@@ -91,6 +98,8 @@ class AskForm:
         chosen = (values.get(view_of.MODEL, {}).get("selected_option") or {}).get("value") or ""
         # The draft is not from the payload: the person wrote from its channel.
         state = self._presses.by_id(draft.deployment or DeploymentId(chosen), replace(caller, channel=draft.channel))
+        if why := self._context.sight.forbids(caller.user, Permission.ASK, state.place.channel, state.name):
+            raise WrongInput(view_of.QUESTION, why)
         if isinstance(gone := availability(state), HasEnded):
             sentence = gone.sentence.replace("**", "")
             raise WrongInput(view_of.QUESTION, f"{sentence} Copy your question before you close this window.")

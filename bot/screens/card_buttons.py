@@ -18,6 +18,7 @@ from bot.screens.presses import NOTHING, Presses, value_of, values_of
 from bot.slack.message import JSON, Message
 from bot.views import alerts, end_question
 from bot.views import scale as scale_view
+from workers.deployment.events import Clock
 from workers.deployment.state import Deployment
 
 
@@ -57,14 +58,16 @@ class CardButtons:
 
     def _keep(self, body: JSON, caller: Caller) -> Message:
         """Move the end that the button's message announces. A second press moves it no further."""
-        deployment, _, announced = value_of(body).partition(" ")
+        deployment, announced, clock = [*value_of(body).split(" "), "", ""][:3]
         state = self._presses.by_id(deployment, caller)
         try:
-            end = datetime.fromtimestamp(int(announced), UTC)
+            end, by = datetime.fromtimestamp(int(announced), UTC), Clock(clock or Clock.TIME)
         except (ValueError, OverflowError) as error:
             raise CommandError(
                 "This button is no longer valid: nothing was changed.", hint=f"{SLASH} status"
             ) from error
+        if by is not Clock.TIME:
+            return handlers.hold(state, by, end, caller, self._context)
         return handlers.keep(state, end, caller, self._context)
 
     def _scale_to_zero(self, body: JSON, caller: Caller) -> Message:

@@ -11,6 +11,7 @@ from bot.commands.context import Caller
 from bot.commands.delivery import modal_of
 from bot.commands.errors import CommandError
 from bot.commands.handlers import LOG_LINES
+from bot.commands.policy import Permission
 from bot.language.command import SLASH
 from bot.screens.presses import NOTHING, Presses, value_of
 from bot.slack.failures import SlackFailed, SlackRefused
@@ -44,7 +45,7 @@ class DetailsModal:
         state = self._presses.deployment(body, caller)
         opening = view.modal(state, self._context.now(), rated=rated(state, self._context))
         shown = self._presses.shown(caller, opening, f"{SLASH} status {state.name}")
-        self._show_logs(shown, state)
+        self._show_logs(shown, state, caller)
         return NOTHING
 
     def _refresh(self, body: JSON, caller: Caller) -> Message:
@@ -53,10 +54,10 @@ class DetailsModal:
         except CommandError as gone:
             self._show(body.get("view") or {}, modal_of(refusal(gone.sentence)))
         else:
-            self._show_logs(body.get("view") or {}, state)
+            self._show_logs(body.get("view") or {}, state, caller)
         return NOTHING
 
-    def _show_logs(self, shown: JSON, state: Deployment) -> None:
+    def _show_logs(self, shown: JSON, state: Deployment, caller: Caller) -> None:
         """Read the logs, once at a time for a modal: Slack would refuse the result of a second reading."""
         id_ = shown.get("id", "")
         with self._lock:
@@ -64,14 +65,17 @@ class DetailsModal:
                 return
             self._reading.add(id_)
         try:
-            self._show(shown, self._with_logs(state))
+            self._show(shown, self._with_logs(state, caller))
         finally:
             with self._lock:
                 self._reading.discard(id_)
 
-    def _with_logs(self, state: Deployment) -> JSON:
+    def _with_logs(self, state: Deployment, caller: Caller) -> JSON:
+        found: Sequence[ShownLog] | str = self._context.sight.forbids(
+            caller.user, Permission.SEE_LOGS, state.place.channel, state.name
+        )
         try:
-            found: Sequence[ShownLog] | str = self._context.deployments.logs(state.id, LOG_LINES, newest=MAX_REPLICAS)
+            found = found or self._context.deployments.logs(state.id, LOG_LINES, newest=MAX_REPLICAS)
         except LogsGone as gone:
             found = str(gone)
         return view.modal(state, self._context.now(), found, rated=rated(state, self._context))

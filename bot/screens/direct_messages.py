@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from bot.commands import approving, asking
 from bot.commands.context import CommandContext
-from bot.commands.settle import new_incident
+from bot.commands.settle import new_incident, record
 from bot.language.direct_request import APPROVALS, Copy, Deed, DeedStage, DirectRequest
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
@@ -19,6 +19,7 @@ from bot.slack.message import JSON, Message
 from bot.slack.reading import find
 from bot.views import approval
 from bot.views import request_message as view
+from workers.deployment.audit import CONTROL, AuditEntry, Outcome
 from workers.lease import Lease
 
 _LOG = logging.getLogger(__name__)
@@ -130,6 +131,8 @@ class DirectMessages:
 
     def _close(self, request: DirectRequest) -> None:
         """Remove the buttons, notify the person who asked, and delete the request."""
+        if request.stage in (DeedStage.EXPIRED, DeedStage.VOID):
+            self._audited(request)
         if request.ts:
             self._update(request, view.settled(request))
         for copy in request.copies:
@@ -138,6 +141,19 @@ class DirectMessages:
         if (message := view.outcome(request)) is not None:
             self._tell(request, message)
         self._requests.remove(request, again=request.deed in APPROVALS or request.stage is not DeedStage.DECLINED)
+
+    def _audited(self, request: DirectRequest) -> None:
+        """Record that a request came to nothing without a decision. Its cause may quote the command, so it is not."""
+        entry = AuditEntry(
+            at=self._context.now(),
+            who=CONTROL,
+            what=f"request {request.stage.value}",
+            outcome=Outcome.REFUSED,
+            where=request.channel,
+            deployment=request.deployment,
+            detail=f"{request.deed.value}, asked by {request.asker}",
+        )
+        record(self._context.audit, entry, once=f"request:{request.id}")
 
     def _update(self, request: DirectRequest, message: Message) -> None:
         try:

@@ -176,6 +176,7 @@ class HomeTab:
             lost=0 if viewer.outside else len(deployments.lost()),
             budgets=tuple(of_viewer(viewer, self._context, book)),
             zone=zone,
+            policy_fault=self._context.policy_fault() if viewer.user in self._context.admins else "",
         )
         rows = (state.id for state in home_view.rows_of(house))
         links = {id_: link for id_ in rows if (link := self._context.channels.card_link(id_)) is not None}

@@ -223,6 +223,16 @@ class SlackCalls:
         """Return Slack's object of a person."""
         return self._call("users.info", self._web.users_info, user=user).get("user") or {}
 
+    def user_group(self, group: str) -> list[str]:
+        """Return the ids of the members of a user group."""
+        found = self._call("usergroups.users.list", self._web.usergroups_users_list, usergroup=group)
+        return list(found.get("users") or ())
+
+    def user_groups(self) -> dict[str, str]:
+        """Return the handles of all user groups by their ids."""
+        found = self._call("usergroups.list", self._web.usergroups_list)
+        return {group["id"]: group.get("handle") or "" for group in found.get("usergroups") or ()}
+
     def team(self, team: str) -> JSON:
         """Return Slack's object of the bot's workspace, or of another one that shares a channel with it."""
         return self._call("team.info", self._web.team_info, team=team).get("team") or {}

@@ -1,4 +1,4 @@
-"""Cache of Slack's data about channels and people: readers of a channel, guests, companies."""
+"""Cache of Slack's data about channels and people: readers of a channel, user groups, guests, companies."""
 
 import logging
 import threading
@@ -47,6 +47,7 @@ class Directory:
         self._channels: _Known[ChannelFacts] = _Known(CHANNEL_KEPT, clock)
         self._members: _Known[frozenset[str]] = _Known(MEMBERS_KEPT, clock)
         self._people: _Known[PersonFacts] = _Known(PERSON_KEPT, clock)
+        self._groups: _Known[frozenset[str]] = _Known(MEMBERS_KEPT, clock)
         self._teams: _Known[str] = _Known(TEAM_KEPT, clock)
 
     def channel(self, channel: str, *, newest: bool = False) -> ChannelFacts | None:
@@ -82,6 +83,10 @@ class Directory:
 
     def person(self, user: str) -> PersonFacts | None:
         return self._people.get(user, lambda: person_facts(self._slack.person(user)))
+
+    def group(self, group: str) -> frozenset[str] | None:
+        """The ids of the members of a user group."""
+        return self._groups.get(group, lambda: frozenset(self._slack.user_group(group)))
 
     def team_name(self, team: str) -> str | None:
         return self._teams.get(team, lambda: str(self._slack.team(team).get("name") or ""))

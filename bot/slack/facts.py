@@ -33,6 +33,8 @@ class PersonFacts(Struct, frozen=True, kw_only=True):
     team: str = ""
     enterprise: str = ""
     is_guest: bool = False
+    is_admin: bool = False
+    """Whether they administrate the workspace."""
     is_deleted: bool = False
     """Whether the account is deactivated."""
     name: str = ""
@@ -61,6 +63,7 @@ def person_facts(user: JSON) -> PersonFacts:
         team=user.get("team_id") or "",
         enterprise=enterprise or "",
         is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
+        is_admin=bool(user.get("is_admin") or user.get("is_owner")),
         is_deleted=bool(user.get("deleted")),
         name=str(user.get("real_name") or user.get("name") or ""),
         tz=user.get("tz") or "",

@@ -16,7 +16,7 @@ from workers.decision.end_time import ends_at, ends_by_budget
 from workers.decision.retry_policy import dry_until, paused_until
 from workers.deployment.attempt import Attempt
 from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of, without_lease
-from workers.deployment.events import EndAnnounced, EndScheduled, ScaleRequested
+from workers.deployment.events import Clock, EndAnnounced, EndScheduled, ScaleRequested
 from workers.deployment.state import Deployment
 
 READY = "mixtral_ready"
@@ -45,7 +45,7 @@ def ready(deployment: Deployment) -> Message:
     took = after(first - deployment.requested_at)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* is ready {took}."
     tested = card.tested(deployment, card.MAX_WORDS)
-    block = _marked(section(sentence), READY, deployment)
+    block = marked(section(sentence), READY, deployment)
     return Message(sentence, (block, *([section(tested)] if tested else [])))
 
 
@@ -53,7 +53,7 @@ def failed(deployment: Deployment) -> Message:
     """The alert that the deployment failed, with the cause; the card has the details."""
     cause = words.now_happening(deployment, deployment.updated_at)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* {words.verdict(deployment)}. {cause}"
-    return Message(sentence, (_marked(section(sentence), FAILED, deployment),))
+    return Message(sentence, (marked(section(sentence), FAILED, deployment),))
 
 
 def dry_kind(deployment: Deployment) -> str:
@@ -67,15 +67,21 @@ def dry(deployment: Deployment) -> Message:
     decide = f"Press *Keep trying* on the card before {moment(until)}, or this launch ends." if until else ""
     who, name = words.user(deployment.place.user), escape(deployment.name)
     sentence = f"{who} *{name}* {words.verdict(deployment)}. {no_rung(deployment)} {decide}".rstrip()
-    return Message(sentence, (_marked(section(sentence), dry_kind(deployment), deployment),))
+    return Message(sentence, (marked(section(sentence), dry_kind(deployment), deployment),))
 
 
 def ended(deployment: Deployment, now: datetime) -> Message:
     """The alert that the deployment has ended, with how long it ran and its cost."""
     name, by = f"*{escape(deployment.name)}*", deployment.stopped_by
-    ended = f"{words.user(by)} ended {name}" if by else f"{name} ended at the time that was set for it"
+    ended = f"{words.user(by)} ended {name}" if by else f"{name} ended {_by_clock(deployment)}"
     sentence = f"{ended}: it ran {duration(deployment.ran_for(now))}, {words.what_it_cost(deployment, now)}."
-    return Message(sentence, (_marked(section(sentence), ENDED, deployment),))
+    return Message(sentence, (marked(section(sentence), ENDED, deployment),))
+
+
+def _by_clock(deployment: Deployment) -> str:
+    if deployment.stopped_for is Clock.IDLE and deployment.stop_after_idle is not None:
+        return f"after {duration(deployment.stop_after_idle)} without a request"
+    return "at the time that was set for it"
 
 
 def dear(deployment: Deployment, taken: Attempt, cheapest: Decimal) -> Message:
@@ -87,7 +93,7 @@ def dear(deployment: Deployment, taken: Attempt, cheapest: Decimal) -> Message:
         f"({usd_per_hour(cheapest)}). *Details* on its card shows the ladder."
     )
     buttons = actions([button("End", "card_down", deployment.id, style="danger")])
-    return Message(sentence, (_marked(section(sentence), DEAR, deployment), buttons))
+    return Message(sentence, (marked(section(sentence), DEAR, deployment), buttons))
 
 
 def ends_kind(announced: EndAnnounced) -> str:
@@ -111,13 +117,13 @@ def ends(deployment: Deployment, announced: EndAnnounced) -> Message:
             button("End now", "card_down", deployment.id, style="danger"),
         ]
     )
-    return Message(sentence, (_marked(section(sentence), ends_kind(announced), deployment), buttons))
+    return Message(sentence, (marked(section(sentence), ends_kind(announced), deployment), buttons))
 
 
 def kept(deployment: Deployment, by: EndScheduled) -> Message:
     """The alert that a person moved the end of the deployment."""
     sentence = f"{words.user(by.by)} kept *{escape(deployment.name)}* longer: it now ends {moment(by.until)}."
-    return Message(sentence, (_marked(section(sentence), kept_kind(by), deployment),))
+    return Message(sentence, (marked(section(sentence), kept_kind(by), deployment),))
 
 
 def kept_kind(by: EndScheduled) -> str:
@@ -131,7 +137,7 @@ def scaled(deployment: Deployment, by: ScaleRequested) -> Message:
         wakes = deployment.recipe.service.replica_policy.wakes
         then = " The next request starts one again." if wakes else " Requests get a 503 until it is scaled up."
     sentence = f"{words.user(by.by)} scaled *{escape(deployment.name)}* to {count(by.replicas, 'replica')}.{then}"
-    return Message(sentence, (_marked(section(sentence), scaled_kind(by), deployment),))
+    return Message(sentence, (marked(section(sentence), scaled_kind(by), deployment),))
 
 
 def scaled_kind(by: ScaleRequested) -> str:
@@ -150,14 +156,14 @@ def out(deployment: Deployment, since: datetime, now: datetime) -> Message:
     """The alert that no replica answers, with the cause and the next step."""
     cause = words.now_happening(deployment, now)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* {words.verdict(deployment)}. {cause}"
-    return Message(sentence, (_marked(section(sentence), out_kind(since), deployment),))
+    return Message(sentence, (marked(section(sentence), out_kind(since), deployment),))
 
 
 def back(deployment: Deployment, since: datetime) -> Message:
     """The alert that the deployment answers again."""
     again = max((a.since for a in deployment.ready), default=deployment.updated_at)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* answers again, {after(again - since)}."
-    return Message(sentence, (_marked(section(sentence), back_kind(since), deployment),))
+    return Message(sentence, (marked(section(sentence), back_kind(since), deployment),))
 
 
 def out_kind(since: datetime) -> str:
@@ -224,8 +230,9 @@ def lapsed(deployment: Deployment, attempt: Attempt) -> Message:
 
 
 def _alert(sentence: str, kind: str, deployment: Deployment) -> Message:
-    return Message(sentence, (_marked(section(sentence), kind, deployment),))
+    return Message(sentence, (marked(section(sentence), kind, deployment),))
 
 
-def _marked(block: Block, kind: str, deployment: Deployment) -> Block:
+def marked(block: Block, kind: str, deployment: Deployment) -> Block:
+    """The block with the id by which its message is found."""
     return block | {"block_id": f"{kind}_{deployment.id}"}

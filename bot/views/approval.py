@@ -26,6 +26,8 @@ def asked(request: DirectRequest) -> Message:
     most = ""
     if request.ceiling is not None:
         most = f" *Ceiling*: {usd_per_hour(request.ceiling)}; what stays under it needs no second approval."
+    if request.left is not None:
+        most += f" *Left of the tightest budget*: {usd(request.left)}."
     buttons = [
         button("Approve", APPROVE, request.id, style="primary"),
         button("Deny", DENY, request.id, style="danger"),

@@ -7,12 +7,12 @@ from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, ladder_tasks, lost_control, offers, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, context, fenced, header, section
+from bot.views.clocks import clock_pairs
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, code, escape, inert
 from bot.views.readers import read_by
 from bot.views.rungs import missing_quota
 from recipes.replicas import follows_load
-from workers.decision.end_time import ends_at
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.condition import (
@@ -143,8 +143,7 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     elif not deployment.established:
         running.append(("Recipe", code(deployment.recipe.name)))
     launched = [("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}")]
-    if (end := ends_at(deployment)) and not is_ending(deployment):
-        launched.append(("Ends", moment(end)))
+    launched += clock_pairs(deployment)
     if deployment.ended and over:
         launched.append(("Down since", moment(deployment.ended.at)))
     approved = []

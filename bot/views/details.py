@@ -9,10 +9,10 @@ from bot.views.amounts import moment, usd_per_hour
 from bot.views.attempts import preposition
 from bot.views.blocks import Block, actions, button, context, fenced, fields, header, listed, plain, section
 from bot.views.card import MAX_WORDS, WARNING, failed_last, tested
+from bot.views.clocks import clock_pairs
 from bot.views.escape import clip, code, escape, inert
 from bot.views.offers import cloud, place
 from bot.views.recipes import notes
-from workers.decision.end_time import ends_at
 from workers.deployment.state import Deployment
 from workers.placement.limits import Limits
 
@@ -65,8 +65,7 @@ def _facts(deployment: Deployment, now: datetime, rated: str) -> Block:
     if deployment.attempts:
         pairs.append(("Cost", words.cost(deployment, now)))
     pairs.append(("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}"))
-    if (end := ends_at(deployment)) and not deployment.ended:
-        pairs.append(("Ends", moment(end)))
+    pairs += clock_pairs(deployment)
     if deployment.ended:
         pairs.append(("Ended", moment(deployment.ended.at)))
     if limits := _limits(deployment.limits):

@@ -22,14 +22,16 @@ ENTRIES = {
             "`/mixtral` alone opens a form with the same options and the price of your choice. "
             "Without RECIPE, the installation's default recipe is launched. `as NAME` names the deployment. "
             "`--spot` rents spot machines, `--gpus` and `--clouds` limit the offers, `--max-price` is the maximum in "
-            "USD per hour and replica, `--for` and `--until` set when it ends (announced in its thread 15 minutes "
-            "before), `--env` sets a variable of the recipe. Secrets come from the worker's "
-            "environment, never from Slack. `deploy` is another name of `launch`."
+            "USD per hour and replica, `--for` and `--until` set when it ends, "
+            "`--stop-after-idle` ends it after that time without a request (announced in its thread 15 minutes "
+            "before), `--hours` pauses it at 0 replicas outside the hours, `--env` sets a variable of the "
+            "recipe. Secrets come from the worker's environment, never from Slack. `deploy` is another name of "
+            "`launch`."
         ),
         examples=(
             "launch mixtral-8x7b",
             "launch mixtral-8x7b as fast --replicas 2 --max-price 12.50",
-            "launch smollm2-135m --for 8h",
+            "launch smollm2-135m --for 8h --stop-after-idle 2h",
         ),
     ),
     "status": CommandHelp(
@@ -45,7 +47,7 @@ ENTRIES = {
         more=(
             "Requests are not interrupted. Scaling down ends the least ready replicas first, then the most expensive. "
             "With 0, the endpoint stays. The recipe's `max_replicas` is the maximum; if the recipe scales by load, "
-            "`min_replicas` is the minimum. Only the launcher and the admins can scale."
+            "`min_replicas` is the minimum. Only its co-owners can scale."
         ),
         examples=("scale fast 2", "scale fast 0"),
     ),
@@ -63,7 +65,7 @@ ENTRIES = {
     ),
     "endpoint": CommandHelp(
         about="address, key and a `curl` command, shown only to you",
-        more=("The API is compatible with OpenAI's. Only the launcher and the admins can see the key."),
+        more=("The API is compatible with OpenAI's. Only its co-owners can see the key."),
         examples=("endpoint fast",),
     ),
     "key": CommandHelp(
@@ -71,8 +73,8 @@ ENTRIES = {
         more=(
             "`list` shows ids and owners, never a key. `new` makes a key for you, and shows it once, only to you. With "
             "PERSON, they get a direct message with a button that makes their key and shows it once. `revoke` ends one "
-            "key by its id; the others stay valid. Anyone can list keys and revoke their own; the launcher and the "
-            "admins can make keys and revoke any."
+            "key by its id; the others stay valid. Anyone can list keys and revoke their own; its "
+            "co-owners can make keys and revoke any."
         ),
         examples=("key fast list", "key fast new", "key fast new @ada", "key fast revoke k-3f9a01"),
     ),
@@ -107,11 +109,25 @@ ENTRIES = {
         ),
         examples=("config",),
     ),
+    "share": CommandHelp(
+        about="name a co-owner of a deployment, or list its co-owners",
+        more=(
+            "Co-owners may do what the launcher may: scale, end, see and make keys, and name co-owners. The launcher, "
+            "the admins and everyone whom a co-owner named are co-owners. `unshare` ends it. Where none of them has an "
+            "active account any more, admins of the workspace may do the same."
+        ),
+        examples=("share fast @ada", "share fast"),
+    ),
+    "unshare": CommandHelp(
+        about="remove a co-owner of a deployment",
+        more="Keys that they have stay valid until they are revoked. People may remove themselves.",
+        examples=("unshare fast @ada",),
+    ),
     "down": CommandHelp(
         about="end a deployment and all its machines",
         more=(
-            "A window asks for confirmation. Its keys stop working immediately. Only the launcher and the admins can "
-            "end a deployment."
+            "A window asks for confirmation. Its keys stop working immediately. Only its "
+            "co-owners can end a deployment."
         ),
         examples=("down fast",),
     ),

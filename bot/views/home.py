@@ -10,10 +10,10 @@ from bot.language.command import SLASH
 from bot.views import budgets, spending, status, words
 from bot.views.amounts import count, moment, usd
 from bot.views.blocks import Block, actions, button, context, divider, header, section
+from bot.views.clocks import clocks
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, escape, inert
 from workers.decision.budget import Standing
-from workers.decision.end_time import ends_at
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import Use
@@ -33,6 +33,11 @@ HELP = (
     "admins can scale and end it."
 )
 
+POLICY_FAULT = (
+    ":warning: The newest policy is wrong, so the last one stays in force: {} Correct the file of `MIXTRAL_POLICY`: it "
+    "is read again when it changes."
+)
+
 
 class HomeContent(Struct, frozen=True, kw_only=True):
     """What one person may see."""
@@ -50,6 +55,8 @@ class HomeContent(Struct, frozen=True, kw_only=True):
     budgets: tuple[Standing, ...] = ()
     """What is left of the budgets of the installation and of the viewer."""
     zone: tzinfo = UTC
+    policy_fault: str = ""
+    """Why the newest policy is not in force; for admins only."""
 
 
 def rows_of(house: HomeContent) -> list[Deployment]:
@@ -63,6 +70,7 @@ def home(house: HomeContent, now: datetime) -> dict[str, Any]:
     has_past = bool(house.running or house.ended or house.uses or house.lost)
     blocks = [
         header("Models on rented GPUs"),
+        *([section(POLICY_FAULT.format(inert(clip(house.policy_fault, MAX_CAUSE))))] if house.policy_fault else []),
         *([] if house.running else [section(f"Hello {words.user(house.user)}. {ABOUT}")]),
         *(spending.blocks(sums, now, house.zone, lost=house.lost) if has_past else []),
         *budgets.blocks(house.budgets),
@@ -104,7 +112,7 @@ def _row(state: Deployment, house: HomeContent, now: datetime) -> list[Block]:
         f"{len(state.ready)} of {count(state.wanted, 'replica')} ready",
         status.price(state),
         *([f"{usd(state.spent(now))} so far"] if state.spent(now) else []),
-        *([f"ends {moment(end)}"] if (end := ends_at(state)) and not is_ending(state) else []),
+        *clocks(state),
     ]
     first = f"{words.dot(state, now)} *{escape(state.name)}* {words.verdict(state, now)}{card}"
     shown = section(f"{first}\n{' · '.join(facts)}")

@@ -7,6 +7,7 @@ from bot.views.amounts import count, duration, moment
 from bot.views.attempts import left, preposition, replacement, silence, so_far, taken_back, why
 from bot.views.escape import escape, inert
 from workers.decision.mix import going, mix_of
+from workers.decision.opening import opens_at
 from workers.decision.retry_policy import paused_until
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.condition import awaits_route
@@ -114,6 +115,9 @@ def degraded(state: Deployment, now: datetime) -> str:
 def at_zero(state: Deployment, *, wakes: bool) -> str:
     because = f" ({inert(state.scaled.why.rstrip('.'))})" if isinstance(state.scaled, Autoscaled) else ""
     nothing = f"No replica is running{because}, and nothing is billed."
+    if at := opens_at(state):
+        now = f"`/mixtral scale {escape(state.name)} 1` starts a replica before that."
+        return f"{nothing} It opens {moment(at)}. Until then, requests get a 503 that says so. {now}"
     if wakes:
         return f"{nothing} The next request starts one and waits for it, or gets a 503 with `Retry-After`."
     return f"{nothing} Requests get a 503 with `Retry-After`. `/mixtral scale {escape(state.name)} 1` starts a replica."

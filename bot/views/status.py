@@ -7,11 +7,11 @@ from decimal import Decimal
 from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import card, endpoint, ladder, lost_control, offers, replicas, words
-from bot.views.amounts import count, duration, moment, per_hour_and_day, usd_per_hour
+from bot.views.amounts import count, duration, per_hour_and_day, usd_per_hour
 from bot.views.blocks import actions, context, header, listed, section
+from bot.views.clocks import clocks
 from bot.views.command_button import form_button
 from bot.views.escape import code, escape
-from workers.decision.end_time import ends_at
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending, without_lease
 from workers.deployment.events import Control
@@ -149,7 +149,6 @@ def _facts(deployment: Deployment, now: datetime, *, whole: bool = False, url: b
         words.cost(deployment, now) if whole and any(a.machine for a in deployment.attempts) else price(deployment),
         f"ran {age}" if deployment.ended else f"launched {age} ago",
     ]
-    if (end := ends_at(deployment)) and not is_ending(deployment):
-        facts.append(f"ends {moment(end)}")
+    facts += clocks(deployment)
     base = endpoint.base_url(deployment)
     return [*facts, code(base)] if url and base and not is_ending(deployment) else facts

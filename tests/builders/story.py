@@ -14,6 +14,8 @@ from workers.deployment.attempt import LIVE
 from workers.deployment.events import (
     AnyEvent,
     Autoscaled,
+    Clock,
+    ClockHeld,
     Control,
     ControlLost,
     ControlRegained,
@@ -26,6 +28,7 @@ from workers.deployment.events import (
     EngineProgressed,
     EventId,
     Failure,
+    IdleNoticed,
     KeyId,
     KeyIssued,
     KeyNotEnforced,
@@ -84,6 +87,8 @@ class Story:
         at: datetime = BEGIN,
         place: Place = PLACE,
         until: datetime | None = None,
+        stop_after_idle: timedelta | None = None,
+        hours: str = "",
         events: Iterable[AnyEvent] = (),
     ) -> None:
         """A requested deployment; or, with `events`, one with this log, whose first event has the recipe."""
@@ -94,7 +99,8 @@ class Story:
         self._folded = 0
         if not self.events:
             asked = {"replicas": replicas, "limits": limits or Limits(), "place": place, "until": until}
-            self.tell(requested, name=name, recipe=recipe, **asked)
+            clocks = {"stop_after_idle": stop_after_idle, "hours": hours}
+            self.tell(requested, name=name, recipe=recipe, **asked, **clocks)
 
     @property
     def state(self) -> Deployment:
@@ -230,6 +236,12 @@ class Story:
         """The autoscaler sets the number of replicas."""
         return self.tell(Autoscaled, replicas=replicas, why=why)
 
+    def paused(self, why: str = "its hours are over") -> Self:
+        return self.tell(Autoscaled, replicas=0, why=why, clock=Clock.HOURS)
+
+    def resumed(self, replicas: int = 1, why: str = "its hours begin") -> Self:
+        return self.tell(Autoscaled, replicas=replicas, why=why, clock=Clock.HOURS)
+
     def draining(self, attempt: int | None = None, why: str = "scaled down") -> Self:
         return self.tell(ReplicaDraining, attempt=self._number(attempt), why=why)
 
@@ -248,15 +260,21 @@ class Story:
     def key_revoked(self, id_: str, by: str = USER) -> Self:
         return self.tell(KeyRevoked, key=KeyId(id_), by=by)
 
-    def announced(self, until: datetime) -> Self:
-        """The announcement of its end."""
-        return self.tell(EndAnnounced, until=until)
+    def announced(self, until: datetime, clock: Clock = Clock.TIME, idle_since: datetime | None = None) -> Self:
+        """The announcement of its end, or of its pause."""
+        return self.tell(EndAnnounced, until=until, clock=clock, idle_since=idle_since)
+
+    def held(self, clock: Clock, until: datetime, by: str = "", why: str = "") -> Self:
+        return self.tell(ClockHeld, clock=clock, until=until, by=by, why=why)
+
+    def noticed_idle(self, since: datetime) -> Self:
+        return self.tell(IdleNoticed, since=since)
 
     def kept_until(self, until: datetime, by: str = USER) -> Self:
         return self.tell(EndScheduled, until=until, by=by)
 
-    def stopped(self, by: str = USER) -> Self:
-        return self.tell(StopRequested, by=by)
+    def stopped(self, by: str = USER, clock: Clock = Clock.TIME) -> Self:
+        return self.tell(StopRequested, by=by, clock=clock)
 
     def exhausted(self, why: str = "dry") -> Self:
         return self.tell(LadderExhausted, why=why)

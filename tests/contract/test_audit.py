@@ -19,6 +19,7 @@ from tests.builders.logs import Logs, append
 from tests.builders.offers import offer
 from tests.builders.recipes import SCRIPTED, scaled_by
 from tests.builders.story import Story
+from tests.contract.test_control_loop import Loop
 from workers.deployment import log as log_module
 from workers.deployment.asked import asked
 from workers.deployment.audit import AuditEntry, Outcome, Source, audit_of, decode, gaps
@@ -127,6 +128,22 @@ def test_old_entries_are_removed_from_the_old_end_only(audit):
     assert audit.trim(NOW + timedelta(days=400)) == 5  # the newest stays
     audit.append(look(), once="next")
     assert [number for number, _ in audit.read()] == [10, 11]
+    assert audit.missing() == []
+
+
+def test_the_sweeper_removes_what_is_older_than_the_setting_once_an_hour(redis, audit, monkeypatch):
+    loop = Loop(redis, monkeypatch)
+    for n, age in enumerate([500, 401, 399, 0]):
+        audit.append(look(n, loop.now - timedelta(days=age)), once=str(n))
+    loop.sweeper.trim_audit()
+    assert [entry.what for entry in entries(audit)] == ["status 2", "status 3"]
+    loop.now += timedelta(days=2)
+    loop.sweeper.trim_audit()
+    assert [entry.what for entry in entries(audit)] == ["status 3"]
+    loop.now += timedelta(minutes=59)
+    audit.append(look(9, loop.now), once="9")
+    loop.sweeper.trim_audit()
+    assert len(entries(audit)) == 2
     assert audit.missing() == []
 
 

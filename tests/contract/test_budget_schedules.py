@@ -22,6 +22,7 @@ from tests.fakes.driver import FakeDriver
 from workers.api import Deployments, NoSuchDeployment
 from workers.clouds.driver import DriverError, Refused
 from workers.control.advance import Advance
+from workers.control.end_times import EndTimes
 from workers.deployment.ledger import LEDGER
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
@@ -65,7 +66,7 @@ class MeteredCloud(FakeDriver):
     def __init__(self, deaths, clock):
         super().__init__("fake", clock=clock)
         self._deaths = deaths
-        self.began, self.stopped = {}, {}
+        self.began = {}
 
     def create(self, request, secrets):
         self._deaths.maybe()
@@ -77,14 +78,14 @@ class MeteredCloud(FakeDriver):
     def terminate(self, token, known=None):
         self._deaths.maybe()
         super().terminate(token, *([known] if known else []))
-        self.stopped.setdefault(token, self.clock())
+        self.told_ends.setdefault(token, self.clock())
         self._deaths.maybe()
 
     def cost(self, token, since, until):
         if token not in self.began:
             return Decimal(0)
         began = max(self.began[token], since)
-        ended = min(self.stopped.get(token, until), until)
+        ended = min(self.told_ends.get(token, until), until)
         seconds = Decimal(max((ended - began).total_seconds(), 0))
         return self._machines[token].offer.usd_per_hour * seconds / 3600
 
@@ -113,6 +114,7 @@ class Schedule:
     def __init__(self, redis, seed):
         self.rng = random.Random(seed)
         self.redis, self.now = redis, BEGIN
+        self.ahead = timedelta()
         self.deaths = Deaths(random.Random(seed + 1))
         self.cloud = MeteredCloud(self.deaths, lambda: self.now)
         self.requests = Deployments(redis, lambda _: None, {"fake": self.cloud})
@@ -124,7 +126,7 @@ class Schedule:
 
     def run(self, steps=9):
         for _ in range(steps):
-            self.rng.choice([self.launch, self.launch, self.stop, self.scale, self.wait, self.refuse])()
+            self.rng.choice([self.launch, self.launch, self.stop, self.scale, self.wait, self.step, self.refuse])()
             self.deaths.rate = self.rng.choice([0.0, 0.1, 0.3])
             self.work()
         self.deaths.rate = 0.0
@@ -155,10 +157,17 @@ class Schedule:
             request()
 
     def wait(self):
-        """The clock jumps. What the cloud has ended is recorded first: without that, its end is an estimate."""
+        """Time passes, also between a crash and the next try."""
+        self.now += timedelta(seconds=self.rng.choice([1, 59, 600, 1801, 3600, 7 * 3600, 26 * 3600]))
+
+    def step(self):
+        """The clock of the workers steps forward or back, once no answer of the cloud is lost.
+
+        It is never behind the cloud's: it would add up less than the cloud, until the cloud's times are booked.
+        """
         self.deaths.rate = 0.0
         self.work()
-        self.now += timedelta(seconds=self.rng.choice([1, 59, 600, 1801, 3600, 7 * 3600, 26 * 3600]))
+        self.ahead = timedelta(seconds=self.rng.choice([0, 1, 300]))
 
     def refuse(self):
         full = {one.zone for one in OFFERS if self.rng.random() < 0.4}
@@ -174,6 +183,7 @@ class Schedule:
             thread.start()
         for thread in threads:
             thread.join()
+        EndTimes(Ledger(self.redis)).settle(self.cloud.owned("i-1"))
 
     def advance(self, ids):
         offers = list(OFFERS)
@@ -187,7 +197,7 @@ class Schedule:
                 installation="i-1",
                 machine_lease=timedelta(days=30),
                 control_lease=timedelta(seconds=10),
-                clock=lambda: self.now,
+                clock=lambda: self.now + self.ahead,
             )
             try:
                 worker(id_)
@@ -202,6 +212,7 @@ class Schedule:
         """Also for a part of the time: each of the days."""
         book = Ledger(self.redis).book()
         assert not book.reserved
+        assert not any(use.estimated or use.ended is None for use in book.uses.values())
         assert not self.cloud.running()
         for days in range(-1, 12):
             since = datetime(2026, 10, 24, tzinfo=PARIS) + timedelta(days=days)

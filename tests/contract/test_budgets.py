@@ -12,7 +12,7 @@ from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes.driver import FakeDriver
 from workers.api import Deployments
-from workers.clouds.driver import Refused
+from workers.clouds.driver import DriverError, Refused
 from workers.control.advance import Advance
 from workers.control.purchase_budgets import PurchaseBudgets
 from workers.deployment.attempt import Phase
@@ -174,3 +174,17 @@ def test_a_purchase_that_another_one_overtakes_is_decided_again(office, monkeypa
     office.worker()(slow)
     assert len(office.cloud.bought) == 1
     assert office.state(slow).ended is not None
+
+
+def test_a_machine_whose_answer_was_lost_is_booked_before_it_ends(office):
+    """The worker died after the call to the cloud, and the deployment was stopped before another one asked."""
+    id_ = office.launch("m")
+    office.cloud.lose_answers = True
+    with pytest.raises(DriverError):
+        office.worker()(id_)
+    office.cloud.lose_answers = False
+    office.now += timedelta(minutes=30)
+    office.requests.stop(id_, by="U1")
+    office.worker()(id_)
+    assert not office.cloud.running()
+    assert Ledger(office.redis).book().total(None, office.now) == PRICE / 2

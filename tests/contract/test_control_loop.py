@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
-from recipes.schema import Engine
+from recipes.schema import Engine, ReplicaPolicy, Service
 from tests.builders.events import PLACE
 from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
@@ -30,6 +30,7 @@ from workers.deployment.events import (
     EngineProgressed,
     EventId,
     Failure,
+    IdleNoticed,
     KeyNotEnforced,
     LadderPlanned,
     MachineCreated,
@@ -38,6 +39,7 @@ from workers.deployment.events import (
     ReplicaReady,
     WeightsChecked,
 )
+from workers.deployment.idle_times import IDLE
 from workers.deployment.ledger import LEDGER
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Load, Loads, ReplicaLoad
@@ -105,11 +107,26 @@ class Loop:
             clock=lambda: self.now,
         )
 
-    def launch(self, name="m", replicas=1, until=None, **recipe):
+    def launch(self, name="m", replicas=1, until=None, stop_after_idle=None, hours="", **recipe):
         made = replace(SCRIPTED, **recipe)
         return self.requests.launch(
-            made, name=name, replicas=replicas, place=PLACE, limits=Limits(), once=name, until=until
+            made,
+            name=name,
+            replicas=replicas,
+            place=PLACE,
+            limits=Limits(),
+            once=name,
+            until=until,
+            stop_after_idle=stop_after_idle,
+            hours=hours,
         )
+
+    def passes(self, length, id_, every=timedelta(seconds=20), **load):
+        """Time passes, while the gateway looks at every round, and reports this load."""
+        end = self.now + length
+        while self.now < end:
+            Loads(self.redis).write({id_: Load(**{"at": self.now, "qps": 0.0, **load})})
+            self.settle(1, every.total_seconds())
 
     def settle(self, rounds=6, seconds=10):
         """Sweeps and the nudged advances, as the processes would do them."""
@@ -187,6 +204,84 @@ def test_a_deployment_that_is_kept_does_not_end_at_the_first_time(loop):
     loop.settle()
     assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
     assert running(loop) == []
+
+
+def test_a_deployment_without_requests_is_announced_and_ends_also_when_its_workers_are_killed_in_between(loop):
+    id_ = loop.launch(stop_after_idle=timedelta(hours=1))
+    loop.settle()
+    asked = loop.now
+    loop.passes(timedelta(minutes=40), id_, last_request_at=asked)
+    loop.restart()
+    loop.passes(timedelta(minutes=10), id_, last_request_at=asked)
+    announced = loop.state(id_).idle_end
+    assert asked + timedelta(hours=1) <= announced.until <= asked + timedelta(hours=1, minutes=1)
+    loop.restart()
+    loop.passes(timedelta(minutes=9), id_, last_request_at=asked)
+    assert len(running(loop)) == 1
+    loop.passes(timedelta(minutes=2), id_, last_request_at=asked)
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
+    assert running(loop) == []
+    assert loop.redis.hlen(IDLE) == 0
+
+
+def test_a_request_in_the_notice_keeps_a_deployment_and_a_silent_gateway_ends_none(loop):
+    id_ = loop.launch(stop_after_idle=timedelta(hours=1))
+    loop.settle()
+    loop.passes(timedelta(minutes=50), id_, last_request_at=loop.now)
+    assert loop.state(id_).idle_end
+    loop.passes(timedelta(minutes=1), id_, last_request_at=loop.now)
+    state = loop.state(id_)
+    assert (state.idle_end, state.idle_held.why) == (None, "a request arrived")
+    for _ in range(10):
+        loop.now += timedelta(hours=1)
+        loop.settle(1)
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
+
+
+def test_a_deployment_without_clocks_that_nobody_asks_is_noticed_once_a_day_until_it_is_scaled_to_zero(loop):
+    id_ = loop.launch()
+    loop.settle()
+    for day in (1, 2):
+        loop.passes(timedelta(hours=24), id_, every=timedelta(hours=1), last_request_at=NOON)
+        loop.restart()
+        assert [type(e) for e in loop.log.read(id_)].count(IdleNoticed) == day
+    loop.requests.scale(id_, 0, by="U")
+    loop.passes(timedelta(hours=30), id_, every=timedelta(hours=1), last_request_at=NOON)
+    assert [type(e) for e in loop.log.read(id_)].count(IdleNoticed) == 2
+
+
+def test_a_deployment_with_hours_pauses_for_the_night_and_is_restored_in_the_morning(loop):
+    loop.now = datetime(2026, 10, 23, 15, tzinfo=UTC)  # a Friday in Paris; the clocks change on Sunday
+    id_ = loop.launch(replicas=2, hours="mon-fri 09:00-19:00 Europe/Paris")
+    loop.settle()
+    assert len(running(loop)) == 2
+    loop.now = datetime(2026, 10, 23, 16, 45, tzinfo=UTC)
+    loop.settle(2)
+    pause = loop.state(id_).pause_announced.until
+    assert pause - datetime(2026, 10, 23, 17, tzinfo=UTC) < timedelta(minutes=1)
+    loop.restart()
+    loop.now = pause - timedelta(seconds=30)
+    loop.settle(2)
+    assert len(running(loop)) == 2
+    loop.now = pause
+    loop.settle(8)
+    assert running(loop) == []
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.SCALED_TO_ZERO
+    loop.now = datetime(2026, 10, 26, 7, 58, tzinfo=UTC)
+    loop.settle(3)
+    assert running(loop) == []
+    loop.now = datetime(2026, 10, 26, 8, tzinfo=UTC)
+    loop.settle(8)
+    assert len(running(loop)) == 2
+
+
+def test_a_pause_is_kept_from_requests_that_would_start_a_replica(loop):
+    loop.now = datetime(2026, 10, 23, 20, tzinfo=UTC)
+    service = Service(replica_policy=ReplicaPolicy(min_replicas=0))
+    id_ = loop.launch(hours="mon-fri 09:00-19:00 Europe/Paris", service=service)
+    loop.passes(timedelta(minutes=20), id_, held=1, last_request_at=loop.now)
+    assert loop.cloud.bought == []
+    assert loop.state(id_).paused == 1
 
 
 def test_what_a_worker_of_an_earlier_version_buys_beside_this_sweeper_is_booked(loop):

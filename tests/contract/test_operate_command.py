@@ -9,6 +9,7 @@ from bot.cli import operate_command as command
 from tests.builders.logs import Logs
 from tests.builders.recipes import SMOLLM2, scaled_by
 from workers.api import Deployments, NoSuchDeployment
+from workers.deployment.audit import OPERATOR
 from workers.deployment.condition import DeploymentStatus, condition_of
 
 
@@ -59,7 +60,7 @@ def test_a_deployment_whose_log_is_lost_is_named_and_the_exit_status_says_so(red
 def test_scaling_is_recorded_with_the_operator_as_its_author(logs, requests, ran):
     id_ = logs.put("fast", "http://models.example:8000")
     assert ran(command.scale("fast", 2)) == (0, "fast is scaled from 1 to 2.\n")
-    assert requests.by_id(id_).scaled.by == command.OPERATOR
+    assert requests.by_id(id_).scaled.by == OPERATOR
 
 
 def test_a_number_that_the_recipe_does_not_allow_changes_nothing(logs, requests, ran):
@@ -74,7 +75,7 @@ def test_an_end_is_asked_for_first_and_happens_once(logs, requests, ran):
     assert ran(command.down("fast", lambda question: bool(asked.append(question))))[0] == 1
     assert condition_of(requests.by_id(id_)).status is DeploymentStatus.READY
     status, said = ran(command.down("fast", lambda _: True))
-    assert (status, requests.by_id(id_).stopped_by) == (0, command.OPERATOR)
+    assert (status, requests.by_id(id_).stopped_by) == (0, OPERATOR)
     assert "fast is shutting down" in said
     version = requests.by_id(id_).version
     assert ran(command.down("fast", lambda _: pytest.fail("it ends already")))[0] == 0

@@ -39,6 +39,7 @@ class Directory:
         self.channels: dict[str, ChannelFacts | None] = {}
         self.joined: dict[str, frozenset[str] | None] = {}
         self.people: dict[str, PersonFacts | None] = {}
+        self.groups: dict[str, frozenset[str] | None] = {}
         self.asked: list[str] = []
 
     def channel(self, channel: str) -> ChannelFacts | None:
@@ -48,6 +49,10 @@ class Directory:
     def members(self, channel: str) -> frozenset[str] | None:
         self.asked.append(channel)
         return self.joined.get(channel)
+
+    def group(self, group: str) -> frozenset[str] | None:
+        self.asked.append(group)
+        return self.groups.get(group, frozenset())
 
     def person(self, user: str) -> PersonFacts | None:
         self.asked.append(user)
@@ -123,7 +128,7 @@ class Office:
         self.channels, self.answers = Channels(), Answers()
         self.running = Logs(redis)
         self.directory = Directory()
-        sight = Sight(self.directory, {"UADMIN"})
+        sight = Sight(self.directory, {"UADMIN"}, StoredPolicy(redis).current)
         self.context = CommandContext(
             deployments=self.requests,
             recipes=RecipeCatalog((RECIPES,), {}, "scripted"),

@@ -33,7 +33,7 @@ Every key of the product in Redis, besides those of RQ (`rq:…`), whose queue i
 def page() -> str:
     classes = {node.name: node for node in modules()[DECLARED_IN].body if isinstance(node, ast.ClassDef)}
     facts = recorded()
-    every = f"### Every event\n\n{_fields(classes['Event'].body)}"
+    every = f"### Every event\n\n{fields_of(classes['Event'].body)}"
     names = [event.__name__ for event in get_args(events.AnyEvent)]
     listed = [_event(name, classes, "fact" if name in facts else "decision") for name in names]
     rows = [(f"`{key}`", kind, holds) for key, (kind, holds) in sorted(KEYS.items())]
@@ -43,11 +43,11 @@ def page() -> str:
 def _event(name: str, classes: Mapping[str, ast.ClassDef], kind: str) -> str:
     node = classes[name]
     inherited = [classes[base.id].body for base in node.bases if isinstance(base, ast.Name) and base.id != "Event"]
-    fields = _fields(*inherited, node.body)
-    return "\n\n".join(part for part in (f"### {name}", f"*{kind}*. {_flat(ast.get_docstring(node))}", fields) if part)
+    fields = fields_of(*inherited, node.body)
+    return "\n\n".join(part for part in (f"### {name}", f"*{kind}*. {flat(ast.get_docstring(node))}", fields) if part)
 
 
-def _fields(*bodies: Sequence[ast.stmt]) -> str:
+def fields_of(*bodies: Sequence[ast.stmt]) -> str:
     rows = []
     for body in bodies:
         for at, field in enumerate(body):
@@ -61,11 +61,11 @@ def _fields(*bodies: Sequence[ast.stmt]) -> str:
 def _meaning(after: Sequence[ast.stmt]) -> str:
     match after:
         case [ast.Expr(value=ast.Constant(value=str(text)))]:
-            return _flat(text)
+            return flat(text)
     return ""
 
 
-def _flat(text: str | None) -> str:
+def flat(text: str | None) -> str:
     return " ".join((text or "").split())
 
 

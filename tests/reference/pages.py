@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from tests.reference import commands, events, rights, settings
+from tests.reference import commands, events, policy, rights, settings
 from tests.reference.source import ROOT
 
 FOLDER = ROOT / "docs" / "reference"
@@ -17,6 +17,7 @@ def pages() -> dict[str, str]:
         "commands.md": commands.page(),
         "events.md": events.page(),
         "rights.md": rights.page(),
+        "policy.md": policy.page(),
     }
     return {name: f"{NOTE}{text.rstrip()}\n" for name, text in written.items()}
 

@@ -17,6 +17,7 @@ KEYS = {
     "mixtral:budget_warning:<limit>:<percent>": ("hash", "The ts of each warning that this percentage of a budget is used, by the person or channel that was warned. Expires after 40 days."),
     "mixtral:once:<once>": ("string", "Id of the deployment that a Slack trigger, a form or a button launched. Expires after 1 hour."),
     "mixtral:load": ("hash", "Newest load of each deployment (JSON), by its id."),
+    "mixtral:idle": ("hash", "Since when each deployment has no request (JSON), by its id. If it is lost, idle times start again."),
     "mixtral:prices": ("string", "Prices that a worker or `mixtral-bot prices` read from the clouds (JSON with a CSV table), and what could not be read."),
     "mixtral:lease:<name>": ("string", "Lease that one process holds: `d:<id>`, `sweeper`, `prices`, `follower`, `digest` or `question:<key>`. Expires unless renewed."),
     "mixtral:gateway": ("string", "Identity of the gateway that controls HAProxy. Expires 10 seconds after it was last renewed."),

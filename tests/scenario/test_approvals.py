@@ -11,6 +11,8 @@ from tests.builders.offers import ladder, offer
 from tests.person import ADA, MIXTRAL, ROBIN, words
 from tests.scenario import test_commands as commands
 from tests.scenario.test_ask_launcher import has_button, in_dm, window
+from workers.deployment.audit import decode
+from workers.deployment.audit_stream import AuditStream
 from workers.policy.approvals import Approvals
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
@@ -44,6 +46,11 @@ def typed(person, text, action=None):
     return person.wait_for_ephemeral(
         lambda m: m["ts"] not in before and (not action or has_button(m, action)), channel=MIXTRAL
     )
+
+
+def audited(bot):
+    found = (decode(raw) for _, raw in AuditStream(bot.redis).read())
+    return [(entry.who, entry.how or entry.what, entry.outcome.value, entry.why) for entry in found]
 
 
 def names(bot):
@@ -104,6 +111,11 @@ def test_an_approved_launch_starts_and_a_denied_one_does_not_and_each_is_told(bo
     assert "The reason: Use" in words(in_dm(robin, "denied it"))
     assert names(bot) == ["big"]
     assert bot.context.direct_requests.all() == []
+    found = audited(bot)
+    [approved] = [one for one in found if one[1] == "button approve"]
+    assert approved[:3] == (ADA, "button approve", "done")
+    assert f"approved by {ADA}" in approved[3]
+    assert [one for one in found if one[1] == "modal deny"] == [(ADA, "modal deny", "done", "Use spot.")]
 
 
 def test_what_nobody_decides_expires_and_buys_nothing(bot, robin, ada):
@@ -113,4 +125,5 @@ def test_what_nobody_decides_expires_and_buys_nothing(bot, robin, ada):
     in_dm(ada, "to launch *late* with", "approve_request")
     passes(bot, later=timedelta(hours=2))
     in_dm(robin, "without a decision: nothing was started")
+    assert audited(bot)[-1] == ("mixtral-bot", "request expired", "refused", "")
     assert names(bot) == []

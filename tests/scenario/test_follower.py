@@ -32,7 +32,7 @@ from tests.builders.story import Story
 from tests.mortal_follower import LEASE
 from tests.person import ADA, GENERAL, ROBIN, Person, words
 from workers.api import Deployments
-from workers.deployment.events import Place
+from workers.deployment.events import Clock, Place
 
 ROOT = Path(__file__).parents[2]
 
@@ -174,6 +174,55 @@ def test_an_end_that_nears_is_told_the_launcher_with_what_can_be_done_about_it_o
         robin.wait_for_message(GENERAL, "*fast* ended at the time that was set for it", thread_ts=seen)
     said = [words(m) for m in robin.messages(GENERAL, seen)]
     assert sum(", the time that was set for it" in text for text in said) == 1
+
+
+def test_an_end_for_lack_of_requests_is_told_and_so_is_the_request_that_keeps_it_from_that(redis, robin, follow):
+    now = datetime.now(UTC)
+    told = Story("fast", stop_after_idle=timedelta(hours=2), at=now - timedelta(seconds=30)).served()
+    append(redis, told)
+    with follow():
+        seen = card(robin, "fast is ready", "after 2 h without a request")["ts"]
+        append(redis, told.announced(now + timedelta(minutes=15), Clock.IDLE, now - timedelta(minutes=105)))
+        alert = robin.wait_for_message(GENERAL, "A request before then keeps it", thread_ts=seen)
+        buttons = alert["blocks"][-1]["elements"]
+        assert [b["text"]["text"] for b in buttons] == ["Keep 4 h longer", "Scale to 0", "End now"]
+        append(redis, told.held(Clock.IDLE, now + timedelta(hours=2), why="a request arrived"))
+        robin.wait_for_message(GENERAL, "*fast* does not end now, because a request arrived", thread_ts=seen)
+        append(redis, told.held(Clock.IDLE, now + timedelta(hours=4), by=ADA))
+        robin.wait_for_message(GENERAL, f"<@{ADA}> kept *fast*: it does not end for lack of requests", thread_ts=seen)
+        append(redis, told.stopped(by="", clock=Clock.IDLE).gone("ended by request").ended())
+        robin.wait_for_message(GENERAL, "*fast* ended after 2 h without a request", thread_ts=seen)
+    assert sum("A request before then" in words(m) for m in robin.messages(GENERAL, seen)) == 1
+
+
+def test_a_pause_is_told_with_when_it_opens_and_who_kept_it_from_that(redis, robin, follow):
+    now = datetime.now(UTC)
+    hours = "mon 09:00-19:00 Europe/Paris"
+    told = Story("fast", hours=hours, at=now - timedelta(seconds=30)).served()
+    append(redis, told)
+    with follow():
+        seen = card(robin, "fast is ready", f"outside {hours}")["ts"]
+        append(redis, told.announced(now + timedelta(minutes=15), Clock.HOURS))
+        alert = robin.wait_for_message(GENERAL, f"its hours are {hours}", thread_ts=seen)
+        assert "and opens" in words(alert)
+        buttons = alert["blocks"][-1]["elements"]
+        assert [b["text"]["text"] for b in buttons] == ["Keep 4 h longer", "Scale to 0", "End now"]
+        append(redis, told.held(Clock.HOURS, now + timedelta(hours=4), by=ADA))
+        robin.wait_for_message(GENERAL, f"<@{ADA}> kept *fast*: it does not pause before", thread_ts=seen)
+        append(redis, told.paused().draining().gone("scaled down"))
+        card(robin, "fast is scaled to zero", "It opens", "`/mixtral scale fast 1` starts a replica before that")
+
+
+def test_a_deployment_that_nobody_uses_is_told_with_its_cost_and_what_can_be_done_once(redis, robin, follow):
+    append(redis, told := story().served())
+    with follow():
+        seen = card(robin, "fast is ready")["ts"]
+        append(redis, told.noticed_idle(told.now - timedelta(hours=3)))
+        alert = robin.wait_for_message(GENERAL, "nothing ends it", thread_ts=seen)
+        assert [b["text"]["text"] for b in alert["blocks"][-1]["elements"]] == ["Scale to 0", "End now"]
+    with follow():
+        time.sleep(1)
+    assert sum("nothing ends it" in words(m) for m in robin.messages(GENERAL, seen)) == 1
 
 
 def test_a_machine_over_twice_the_cheapest_offer_mentions_the_launcher_once_with_a_button_that_ends_it(

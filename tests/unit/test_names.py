@@ -32,6 +32,7 @@ MODULES = {
     "details.py": "the view of a screen",
     "ladder.py": SHOWS_IT,
     "replicas.py": SHOWS_IT,
+    "schema.py": "the types of one kind of file",
     "pool.py": PROCESS_POOL,
 }
 """Basenames that several modules may have, with the reason."""

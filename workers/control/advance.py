@@ -30,12 +30,15 @@ from workers.decision.next_step import (
     Wait,
     next_step,
 )
+from workers.decision.opening import AnnouncePause, HoursStep, Pause, Resume
 from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.decision.verdict import streaming
 from workers.deployment.attempt import Attempt, Phase, lost
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
+    Autoscaled,
+    Clock,
     Control,
     ControlLost,
     DeploymentEnded,
@@ -198,6 +201,8 @@ class Advance:
                 self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
             case AnnounceEnd(until):
                 self._log.append(state.id, state.version, [EndAnnounced(**self._stamp(), until=until)])
+            case AnnouncePause() | Pause() | Resume():
+                self._log.append(state.id, state.version, [self._in_hours(step)])
             case Stop():
                 self._log.append(state.id, state.version, [StopRequested(**self._stamp(), by="")])
             case EndDeployment(failed):
@@ -207,6 +212,17 @@ class Advance:
             case _:
                 assert_never(step)
         return None
+
+    def _in_hours(self, step: HoursStep) -> AnyEvent:
+        match step:
+            case AnnouncePause(until):
+                return EndAnnounced(**self._stamp(), until=until, clock=Clock.HOURS)
+            case Pause(why):
+                return Autoscaled(**self._stamp(), replicas=0, why=why, clock=Clock.HOURS)
+            case Resume(replicas, why):
+                return Autoscaled(**self._stamp(), replicas=replicas, why=why, clock=Clock.HOURS)
+            case _:
+                assert_never(step)
 
     def _plan(self, state: Deployment) -> None:
         lacking = self._confidential.lacking(state)
@@ -275,7 +291,7 @@ class Advance:
         try:
             driver = self._driver(attempt)
             found = driver.find(request.token, attempt.whereabouts) if replay else None
-            machine = _as_requested(found, request) if found else driver.create(request, self._secrets(state))
+            machine = found or driver.create(request, self._secrets(state))
         except Refused as refused:
             refusals = refused.refusals or (
                 Refusal(
@@ -297,9 +313,14 @@ class Advance:
                 self._log.record(state.id, state.version, [progressed])
             raise
         else:
-            disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
-            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine, disk_gib=disk)
+            event = self._created(attempt, machine)
         self._log.record(state.id, state.version, [event])
+
+    def _created(self, attempt: Attempt, machine: Machine) -> MachineCreated:
+        request = attempt.request
+        disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
+        taken = _as_requested(machine, request)
+        return MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
 
     def _driver(self, attempt: Attempt) -> Driver:
         cloud = attempt.offer.cloud
@@ -330,6 +351,10 @@ class Advance:
         token, known = attempt.request.token, attempt.whereabouts
         try:
             driver = self._driver(attempt)
+            if attempt.machine is None and (found := driver.find(token, known)) is not None:
+                # A worker ended before it had the answer. The machine is booked before it ends, because it was billed.
+                self._log.record(state.id, state.version, [self._created(attempt, found)])
+                return
             tail = self._confidential.log_tail(state, driver, token, known) if attempt.failure else ""
             driver.terminate(token, known)
         except DriverError as error:

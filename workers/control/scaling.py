@@ -72,4 +72,4 @@ def _queued(addresses: list[str], key: str) -> int | None:
 
 
 def _moves(state: Deployment) -> bool:
-    return not is_ending(state) and moves(state.recipe.service.replica_policy)
+    return not is_ending(state) and state.paused is None and moves(state.recipe.service.replica_policy)

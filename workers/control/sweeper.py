@@ -13,6 +13,7 @@ from workers.clouds.driver import Driver
 from workers.control.budget_stops import BudgetStops
 from workers.control.consoles import Consoles
 from workers.control.end_times import EndTimes
+from workers.control.idling import IdleWatch
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
 from workers.control.observing import Observer
@@ -93,6 +94,7 @@ class Sweeper:
         self._scaling = Autoscaler(redis, log)
         self._tokens = TokenCounting(self._ledger, log)
         self._budget_stops = BudgetStops(redis, log)
+        self._idling = IdleWatch(redis, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -100,6 +102,7 @@ class Sweeper:
         while not stop.is_set():
             try:
                 with self._lease.held() as free:
+                    self._idling.forget()
                     while free and not stop.is_set() and self._lease.renew():
                         self.sweep()
                         self.complete_ledger()
@@ -161,6 +164,7 @@ class Sweeper:
         self._scaling.look(readable, self._recorder.now())
         self._tokens.look(readable, self._recorder.now())
         self._budget_stops.look(readable, self._recorder.now())
+        self._idling.look(readable, self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 

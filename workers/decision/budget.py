@@ -230,7 +230,10 @@ def _standing(budget: Budget, id_: str, period: Period, book: Book, span: tuple[
                 reserved += max((use.booked.usd_per_hour or Decimal(0)) * HOURS - use.cost(None, now), Decimal(0))
     for key, reservation in book.reserved.items():
         if _is_whole(budget) or _is_reserved_by(id_, budget.scope, book.owners, key[0]):
-            reserved += (reservation.usd_per_hour or Decimal(0)) * HOURS
+            # A machine may exist since then, if its answer was lost.
+            age = now.astimezone(UTC) - max(reservation.at, window.since).astimezone(UTC)
+            hours = max(HOURS, Decimal(age.total_seconds()) / 3600)
+            reserved += (reservation.usd_per_hour or Decimal(0)) * hours
     return Standing(
         scope=budget.scope,
         id=id_,

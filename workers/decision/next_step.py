@@ -9,6 +9,7 @@ from msgspec import Struct
 from workers.decision.choice import is_misconfigured, launchable, why_dry
 from workers.decision.end_time import is_over, is_to_be_announced
 from workers.decision.mix import Lack, Mix, draining_for, lacks, mix_of, relieved, surplus
+from workers.decision.opening import AnnouncePause, Pause, Resume, hours_step
 from workers.decision.retry_policy import (
     MAX_FAILURES,
     SPARE_AFTER_CRASHES,
@@ -130,6 +131,9 @@ Step: TypeAlias = (
     | Exhaust
     | AnnounceEnd
     | Stop
+    | AnnouncePause
+    | Pause
+    | Resume
     | EndDeployment
     | Wait
 )
@@ -164,6 +168,8 @@ def next_step(
         return AnnounceEnd(state.until)
     if is_over(state, now):
         return Stop()
+    if due := hours_step(state, now):
+        return due
     mix = mix_of(state.recipe, spot=state.limits.spot)
     lacking = lacks(mix, state.wanted, state.attempts)
     if step := _surplus(state, mix) or _kept(state, lacking):

@@ -204,15 +204,15 @@ def dry_until(state: Deployment) -> datetime | None:
 
 def paused_until(state: Deployment, now: datetime) -> datetime | None:
     """End of the longest current pause, during which no machine is bought; None without a pause."""
-    pauses = (_after_dry(state), _after_failures(state), _after_losses(state), back_off_until(state.refusals, now))
+    pauses = (_after_dry(state, now), _after_failures(state), _after_losses(state), back_off_until(state.refusals, now))
     until = max((pause for pause in pauses if pause is not None), default=None)
     return until if until and now < until else None
 
 
-def _after_dry(state: Deployment) -> datetime | None:
+def _after_dry(state: Deployment, now: datetime) -> datetime | None:
     """The end of the pause on a dry ladder; None if it is not dry, or if a person has to decide (`dry_until`)."""
     dry = state.exhausted
-    if dry is None or not (state.live or state.established) or _lost_since(state, dry.at):
+    if dry is None or not (state.live or state.established) or _lost_since(state, dry.at, now):
         return None
     pause = _doubled(state.dry_in_a_row - 1)
     if _keeps_trying(state, dry.at) and state.keep_trying is not None:
@@ -224,10 +224,14 @@ def _keeps_trying(state: Deployment, at: datetime) -> bool:
     return state.keep_trying is not None and at < state.keep_trying.until
 
 
-def _lost_since(state: Deployment, at: datetime) -> bool:
-    """Whether a replica was lost after the ladder was dry: an offer for its replacement may be open."""
+def _lost_since(state: Deployment, at: datetime, now: datetime) -> bool:
+    """Whether a replica was lost after the ladder was dry: an offer for its replacement may be open.
+
+    After a step back of the clock, a loss may be later than `now`: without a pause, the ladder would be dry at once,
+    again and again.
+    """
     lost = (Phase.PREEMPTED, Phase.FAILED)
-    return any(a.gone_at is not None and a.gone_at > at and a.phase in lost for a in state.attempts)
+    return any(a.gone_at is not None and at < a.gone_at <= now and a.phase in lost for a in state.attempts)
 
 
 def _after_failures(state: Deployment) -> datetime | None:

@@ -52,6 +52,12 @@ def denied(why: str) -> None:
         request.is_denied, request.why = True, request.why or why
 
 
+def because(why: str) -> None:
+    """Note the reason that a person gave for a decision."""
+    if (request := current()) is not None:
+        request.why = why
+
+
 def note(detail: str) -> None:
     """Note what was done, as `the launcher's key was shown`. Never a secret, never a text of a person."""
     if (request := current()) is not None:

@@ -10,7 +10,10 @@ from msgspec.structs import replace
 
 from workers.deployment.events import (
     AnyEvent,
+    Approval,
     Autoscaled,
+    Clock,
+    ClockHeld,
     ControlLost,
     DeploymentEnded,
     DeploymentId,
@@ -34,6 +37,11 @@ from workers.placement.offer import Offer
 
 CONTROL = "mixtral-bot"
 """Who did what no person did: the control loop."""
+
+OPERATOR = "the operator"
+"""Who did what was done on the command line; also on the card and in the log. With a space, it is no id in Slack."""
+
+COMMAND_LINE = "command line"
 
 LONGEST = 300
 """Maximum length of a cause, which may quote a cloud."""
@@ -98,17 +106,24 @@ def _deed_of_a_person(event: AnyEvent) -> AuditEntry | None:
         case Requested(at=at, name=name, recipe=recipe, place=place, replicas=replicas):
             most = _ceiling(event.ceiling) + (f", until {event.until.isoformat()}" if event.until else "")
             detail = f"recipe {recipe.name}, replicas {replicas}{most}"
-            return AuditEntry(at=at, who=place.user, what="launch", where=place.channel, name=name, detail=detail)
+            why = _approved(event.approved)
+            where = place.channel
+            return AuditEntry(at=at, who=place.user, what="launch", where=where, name=name, detail=detail, why=why)
         case ScaleRequested(at=at, by=by, replicas=replicas):
-            return AuditEntry(at=at, who=by, what="scale", detail=f"replicas {replicas}{_ceiling(event.ceiling)}")
+            detail, why = f"replicas {replicas}{_ceiling(event.ceiling)}", _approved(event.approved)
+            return AuditEntry(at=at, who=by, what="scale", detail=detail, why=why)
         case KeyIssued(at=at, by=by, key=key, user=user):
             return AuditEntry(at=at, who=by, what="issue a key", detail=f"{key} for {user}")
         case KeyRevoked(at=at, by=by, key=key):
             return AuditEntry(at=at, who=by, what="revoke a key", detail=key)
         case EndScheduled(at=at, by=by, until=until):
             return AuditEntry(at=at, who=by or CONTROL, what="set the end", detail=f"until {until.isoformat()}")
-        case StopRequested(at=at, by=by):
-            return AuditEntry(at=at, who=by or CONTROL, what="end", why="" if by else "the time of its end has come")
+        case ClockHeld(at=at, by=by, until=until, clock=clock, why=why):
+            detail = f"until {until.isoformat()}"
+            return AuditEntry(at=at, who=by or CONTROL, what=f"hold its clock: {clock.value}", detail=detail, why=why)
+        case StopRequested(at=at, by=by, clock=clock):
+            because = "no request came" if clock is Clock.IDLE else "the time of its end has come"
+            return AuditEntry(at=at, who=by or CONTROL, what="end", why="" if by else because)
         case KeepTryingRequested(at=at, by=by, until=until):
             return AuditEntry(at=at, who=by, what="keep trying", detail=f"until {until.isoformat()}")
         case _:
@@ -119,8 +134,9 @@ def _deed_of_the_control_loop(event: AnyEvent) -> AuditEntry | None:
     match event:
         case Autoscaled(at=at, replicas=replicas, why=why):
             return AuditEntry(at=at, who=CONTROL, what="autoscale", detail=f"replicas {replicas}", why=_short(why))
-        case EndAnnounced(at=at, until=until):
-            return AuditEntry(at=at, who=CONTROL, what="announce the end", detail=f"until {until.isoformat()}")
+        case EndAnnounced(at=at, until=until, clock=clock):
+            what = "announce the pause" if clock is Clock.HOURS else "announce the end"
+            return AuditEntry(at=at, who=CONTROL, what=what, detail=f"until {until.isoformat()}")
         case LaunchIntended(at=at, request=request):
             offers = "; ".join(_offer(offer) for offer in request.offers[:3])
             more = f" and {len(request.offers) - 3} more" if len(request.offers) > 3 else ""  # noqa: PLR2004 - as above
@@ -159,6 +175,10 @@ def _offer(offer: Offer) -> str:
 
 def _ceiling(ceiling: object) -> str:
     return "" if ceiling is None else f", at most {ceiling} USD/h"
+
+
+def _approved(approval: Approval | None) -> str:
+    return "" if approval is None else _short(f"approved by {approval.by}: {approval.reason}")
 
 
 def _short(text: str) -> str:

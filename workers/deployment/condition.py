@@ -140,7 +140,7 @@ def condition_of(state: Deployment) -> Condition:
         return Ending()
     left = state.abandoned if not state.live else None
     if state.wanted == 0:
-        wakes = state.recipe.service.replica_policy.wakes and left is None
+        wakes = state.recipe.service.replica_policy.wakes and left is None and state.paused is None
         return ScaledToZero(wakes=wakes, leaving=any(a.phase in MAY_COST for a in state.attempts))
     if left is not None:
         return Abandoned(left.why)

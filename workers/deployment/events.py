@@ -47,6 +47,14 @@ class Control(StrEnum):
     END = "end"
 
 
+class Clock(StrEnum):
+    """What ends or pauses a deployment without a person."""
+
+    TIME = "time"  # its end at the time that was set
+    IDLE = "idle"  # its end after a time without a request
+    HOURS = "hours"  # its pause at 0 replicas outside its hours
+
+
 class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where in Slack a deployment was requested, and by whom."""
 
@@ -90,6 +98,10 @@ class Requested(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Maximum USD per hour of its live replicas together, without those that are ending; None if it has no maximum."""
     approved: Approval | None = None
     """None if it needed no approval."""
+    stop_after_idle: timedelta | None = None
+    """Time without a request after which it ends; None if it does not end for that."""
+    hours: str = ""
+    """The hours outside which it pauses at 0 replicas, as `recipes.hours` writes them; empty if it does not pause."""
 
 
 class ScaleRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,11 +115,13 @@ class ScaleRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
     """None if it needed no approval."""
 
 
-class Autoscaled(Event, frozen=True, kw_only=True):
-    """Autoscaling changed the number of replicas."""
+class Autoscaled(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Autoscaling or a clock changed the number of replicas."""
 
     replicas: int
     why: str
+    clock: Clock | None = None
+    """HOURS: its hours are over (0 replicas) or begin (the number before the pause). None: the load."""
 
 
 class KeyIssued(Event, frozen=True, kw_only=True):
@@ -125,6 +139,20 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
     by: str
 
 
+class Shared(Event, frozen=True, kw_only=True):
+    """A co-owner named another co-owner."""
+
+    user: str
+    by: str
+
+
+class Unshared(Event, frozen=True, kw_only=True):
+    """A person is no longer a co-owner."""
+
+    user: str
+    by: str
+
+
 class EndScheduled(Event, frozen=True, kw_only=True):
     """A person, or a budget that is used up, set another time at which the deployment ends."""
 
@@ -133,17 +161,40 @@ class EndScheduled(Event, frozen=True, kw_only=True):
     """The person; empty if no person set it."""
 
 
-class EndAnnounced(Event, frozen=True, kw_only=True):
+class EndAnnounced(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The deployment will end at `until`, unless a person keeps it. It ends NOTICE after this event at the earliest."""
 
     until: datetime
+    clock: Clock = Clock.TIME
+    """Why; HOURS: it does not end, but pauses at 0 replicas."""
+    idle_since: datetime | None = None
+    """IDLE: since when it has no request."""
 
 
-class StopRequested(Event, frozen=True, kw_only=True):
-    """A person requested the end of the deployment, or the time that was set for it has come."""
+class ClockHeld(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A clock neither ends nor pauses the deployment before `until`. An announcement of it no longer holds."""
+
+    clock: Clock
+    until: datetime
+    by: str = ""
+    """The person; empty if a request did it, or what may have been one."""
+    why: str = ""
+    """If no person did it: the reason, for people, without a full stop."""
+
+
+class IdleNoticed(Event, frozen=True, kw_only=True):
+    """A deployment without any clock has had no request since `since`. At most once a day."""
+
+    since: datetime
+
+
+class StopRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person requested the end of the deployment, or a clock did."""
 
     by: str
-    """The person; empty if the time that was set for it has come."""
+    """The person; empty if a clock did."""
+    clock: Clock = Clock.TIME
+    """The clock, if no person did."""
 
 
 class KeepTryingRequested(Event, frozen=True, kw_only=True):
@@ -360,8 +411,12 @@ AnyEvent: TypeAlias = (
     | Autoscaled
     | KeyIssued
     | KeyRevoked
+    | Shared
+    | Unshared
     | EndScheduled
     | EndAnnounced
+    | ClockHeld
+    | IdleNoticed
     | StopRequested
     | KeepTryingRequested
     | LadderPlanned

@@ -16,11 +16,14 @@ from workers.deployment.events import (
     AnyEvent,
     Approval,
     Autoscaled,
+    Clock,
+    ClockHeld,
     DeploymentEnded,
     DeploymentId,
     EndAnnounced,
     EndpointPublished,
     EndScheduled,
+    IdleNoticed,
     KeepTryingRequested,
     KeyId,
     KeyIssued,
@@ -36,9 +39,11 @@ from workers.deployment.events import (
     ReplicasAbandoned,
     Requested,
     ScaleRequested,
+    Shared,
     StopRequested,
     TestCompletionAnswered,
     TestCompletionFailed,
+    Unshared,
     Version,
     WeightsChecked,
 )
@@ -47,6 +52,9 @@ from workers.placement.limits import Limits
 
 REFUSALS_KEPT_FOR = timedelta(hours=6)
 """Age after which a refused attempt is dropped from the state, since a ladder may be dry for weeks."""
+
+HELD_FOR = timedelta(hours=4)
+"""Time for which a person who scales a deployment during a pause keeps it from the next one."""
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -87,6 +95,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     out_since: datetime | None = None
     """Start of an outage: replicas are wanted, one was ready before, and none is now. None otherwise."""
     keys: tuple[Key, ...] = ()
+    co_owners: tuple[str, ...] = ()
+    """The people whom a co-owner named, besides the launcher and the admins."""
     endpoint: EndpointPublished | None = None
     test: TestCompletionAnswered | TestCompletionFailed | None = None
     until: datetime | None = None
@@ -98,9 +108,26 @@ class Deployment(Struct, frozen=True, kw_only=True):
     kept: EndScheduled | None = None
     """The last change of `until` by a person."""
     end_announced: EndAnnounced | None = None
-    """The last announcement of its end."""
+    """The last announcement of its end at `until`."""
+    stop_after_idle: timedelta | None = None
+    """Time without a request after which it ends; None if it does not end for that."""
+    idle_end: EndAnnounced | None = None
+    """The announcement of its end for lack of requests that holds now."""
+    idle_held: ClockHeld | None = None
+    """The last time that it was kept from that end."""
+    idle_noticed: IdleNoticed | None = None
+    hours: str = ""
+    """The hours outside which it pauses at 0 replicas, as `recipes.hours` writes them; empty if it does not pause."""
+    pause_announced: EndAnnounced | None = None
+    """The last announcement of a pause, until the pause or until it was kept from it."""
+    hours_held: ClockHeld | None = None
+    """The last time that a person kept it from a pause."""
+    paused: int | None = None
+    """During a pause: the number of replicas that are wanted when its hours begin. None otherwise."""
     stopped_by: str | None = None
-    """The person who requested its end; empty if the time that was set came, None if it runs."""
+    """The person who requested its end; empty if a clock did, None if it runs."""
+    stopped_for: Clock = Clock.TIME
+    """If a clock requested its end: which one."""
     ended: DeploymentEnded | None = None
     newer: str = ""
     """The type of the first event that this version cannot read; empty if it can read all.
@@ -146,7 +173,18 @@ class Deployment(Struct, frozen=True, kw_only=True):
         return (self.ended.at if self.ended else now) - self.requested_at
 
 
-Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | EndScheduled | StopRequested | KeepTryingRequested
+Asked = (
+    ScaleRequested
+    | Autoscaled
+    | KeyIssued
+    | KeyRevoked
+    | Shared
+    | Unshared
+    | EndScheduled
+    | ClockHeld
+    | StopRequested
+    | KeepTryingRequested
+)
 
 
 def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployment | None = None) -> Deployment | None:
@@ -172,6 +210,8 @@ def _apply(id_: DeploymentId, state: Deployment | None, event: LoggedEvent) -> D
             until=event.until,
             ceiling=event.ceiling,
             approved=event.approved,
+            stop_after_idle=event.stop_after_idle,
+            hours=event.hours,
             keys=(Key(id=FIRST_KEY, user=event.place.user, issued_at=event.at),),
         )
     state = replace(state, version=Version(state.version + 1), updated_at=event.at or state.updated_at)
@@ -189,13 +229,18 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
             | Autoscaled()
             | KeyIssued()
             | KeyRevoked()
+            | Shared()
+            | Unshared()
             | EndScheduled()
+            | ClockHeld()
             | StopRequested()
             | KeepTryingRequested()
         ):
             return _asked(state, event)
         case EndAnnounced():
-            return replace(state, end_announced=event)
+            return _announced(state, event)
+        case IdleNoticed():
+            return replace(state, idle_noticed=event)
         case LadderPlanned():
             return _planned(state, event)
         case WeightsChecked():
@@ -217,6 +262,43 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
             return _with_attempts(state, event)
 
 
+def _announced(state: Deployment, event: EndAnnounced) -> Deployment:
+    match event.clock:
+        case Clock.TIME:
+            return replace(state, end_announced=event)
+        case Clock.IDLE:
+            return replace(state, idle_end=event)
+        case Clock.HOURS:
+            return replace(state, pause_announced=event)
+        case _:
+            assert_never(event.clock)
+
+
+def _held(state: Deployment, event: ClockHeld) -> Deployment:
+    match event.clock:
+        case Clock.TIME:
+            return replace(state, until=event.until)
+        case Clock.IDLE:
+            return replace(state, idle_end=None, idle_held=event)
+        case Clock.HOURS:
+            return replace(state, pause_announced=None, hours_held=event)
+        case _:
+            assert_never(event.clock)
+
+
+def _scaled_by_clock(state: Deployment) -> Deployment:
+    """The state in a pause, or after it."""
+    return replace(state, paused=state.wanted if state.paused is None else None, pause_announced=None)
+
+
+def _scaled_by_person(state: Deployment, event: ScaleRequested) -> Deployment:
+    """A pause ends if a person scales: replicas that they request run for HELD_FOR, also outside the hours."""
+    if state.paused is None:
+        return state
+    held = ClockHeld(event_id=event.event_id, at=event.at, clock=Clock.HOURS, until=event.at + HELD_FOR, by=event.by)
+    return replace(state, paused=None, hours_held=held if event.replicas else state.hours_held)
+
+
 def _planned(state: Deployment, event: LadderPlanned) -> Deployment:
     since = event.at - REFUSALS_KEPT_FOR
     attempts = tuple(
@@ -231,21 +313,29 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
     match event:
         case ScaleRequested():
             ceiling = state.ceiling if event.ceiling is None else event.ceiling
+            state = _scaled_by_person(state, event)
             state = replace(state, abandoned=None, tries_from=event.at, ceiling=ceiling)
             state = replace(state, approved=event.approved or state.approved)
             return replace(state, wanted=event.replicas, scaled=event, exhausted=None, dry_in_a_row=0)
         case Autoscaled():
+            state = _scaled_by_clock(state) if event.clock is Clock.HOURS else state
             return replace(state, wanted=event.replicas, scaled=event, exhausted=None, dry_in_a_row=0)
         case KeyIssued():
             key = Key(id=event.key, user=event.user, issued_at=event.at)
             return replace(state, keys=(*(k for k in state.keys if k.id != key.id), key))
         case KeyRevoked():
             return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
+        case Shared():
+            return replace(state, co_owners=(*(o for o in state.co_owners if o != event.user), event.user))
+        case Unshared():
+            return replace(state, co_owners=tuple(o for o in state.co_owners if o != event.user))
         case EndScheduled():
             return replace(state, until=event.until, kept=event)
+        case ClockHeld():
+            return _held(state, event)
         case StopRequested():
             stopping = tuple(give_up(a, event.at, "ended by request") for a in state.attempts)
-            return replace(state, stopped_by=event.by, wanted=0, attempts=stopping)
+            return replace(state, stopped_by=event.by, stopped_for=event.clock, wanted=0, attempts=stopping)
         case KeepTryingRequested():
             return replace(state, keep_trying=event)
         case _:

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from workers.decision.opening import opening
 from workers.deployment import condition
 from workers.deployment.condition import condition_of
 from workers.deployment.state import Deployment
@@ -32,6 +33,9 @@ def outlook(state: Deployment | None, *, serving: bool) -> Outlook:
             return ENDED
         case _ if serving:
             return Outlook(ready=True, coming=True, sentence=f"The replicas of {name} did not answer. Try again.")
+        case condition.ScaledToZero() if (opens := opening(state)) and not state.ready:
+            again = f"The person who launched it or an admin can start it in Slack with `/mixtral scale {name} 1`."
+            return _no(f"{name} is paused, because its hours are over. It opens {opens}. {again}")
         case condition.ScaledToZero() as zero if not state.ready:
             return _scaled_to_zero(name, wakes=zero.wakes)
         case condition.Ready() | condition.Scaling() | condition.Degraded() | condition.ScaledToZero():

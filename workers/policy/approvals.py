@@ -29,6 +29,9 @@ class Approvals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A launch or scale waits if it may rent more GPUs than this."""
     hours: Decimal | None = None
     """A launch waits if it lasts longer than so many hours, or has no end."""
+    budget_share: int | None = None
+    """A launch or scale waits if a day of its replicas costs more than this percentage of what is left of the tightest
+    budget that holds for it."""
     approvers: tuple[str, ...] = ()
     """Ids of people (`U…`). The admins approve, too."""
     own: bool = False
@@ -43,6 +46,7 @@ def read(value: Value) -> Approvals:
         "usd_per_hour": _amount,
         "gpus": lambda field: field.whole(minimum=0),
         "hours": _amount,
+        "budget_share": lambda field: field.whole(minimum=0, maximum=100),
         "approvers": _people,
         "own": Value.boolean,
         "expires": _length,
@@ -56,10 +60,19 @@ def read(value: Value) -> Approvals:
     return Approvals(**{name: readers[name](field) for name, field in fields.items() if not field.empty})
 
 
-def needs(approvals: Approvals, *, usd: Decimal, gpus: int, lasts: timedelta | None = None, ends: bool = True) -> str:
+def needs(
+    approvals: Approvals,
+    *,
+    usd: Decimal,
+    gpus: int,
+    lasts: timedelta | None = None,
+    ends: bool = True,
+    left: Decimal | None = None,
+) -> str:
     """Why an approver is needed, as a clause; empty if none is. `usd`: per hour, of all replicas.
 
     `lasts`: the time from a launch to its end; None for a scale. `ends`: whether a launch has an end.
+    `left`: USD of the tightest budget that holds for it; None without one.
     """
     most = approvals
     if most.usd_per_hour is not None and usd > most.usd_per_hour:
@@ -70,6 +83,12 @@ def needs(approvals: Approvals, *, usd: Decimal, gpus: int, lasts: timedelta | N
         return f"it has no end, and more than {most.hours:f} hours need an approval (`--for 8h` sets an end)"
     if most.hours is not None and lasts is not None and lasts > timedelta(hours=float(most.hours)):
         return f"it lasts {lasts.total_seconds() / 3600:.1f} hours, and more than {most.hours:f} need an approval"
+    share = most.budget_share
+    if share is not None and left is not None and usd * 24 > max(left, Decimal(0)) * share / 100:
+        return (
+            f"a day of it costs {usd * 24:,.2f} USD, and more than {share} % of the {left:,.2f} USD that are left of "
+            "the budget needs an approval"
+        )
     return ""
 
 

@@ -40,6 +40,8 @@ METHODS: Final[dict[str, Method]] = {
     "reactions.add": chat.add_reaction,
     "reactions.remove": chat.remove_reaction,
     "team.info": people.team_info,
+    "usergroups.list": people.user_groups,
+    "usergroups.users.list": people.user_group_members,
     "users.conversations": conversations.list_mine,
     "users.info": people.users_info,
     "users.list": people.users_list,

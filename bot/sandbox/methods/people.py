@@ -94,3 +94,30 @@ def team_info(stand_in: StandIn, arguments: Arguments) -> JSON:
     on_grid = {"enterprise_id": enterprise, "enterprise_name": teams.ENTERPRISE_NAME} if enterprise else {}
     name = teams.NAMES[named]
     return {"team": {"id": named, "name": name, "domain": name.lower(), "email_domain": "", **on_grid}}
+
+
+def user_groups(_: StandIn, __: Arguments) -> JSON:
+    """The user groups, without their members, as Slack returns them unless they are asked for."""
+    return {
+        "usergroups": [
+            {
+                "id": id_,
+                "team_id": seed.TEAM_ID,
+                "is_usergroup": True,
+                "name": handle.capitalize(),
+                "description": "",
+                "handle": handle,
+                "is_external": False,
+                "date_delete": 0,
+                "user_count": len(members),
+            }
+            for id_, (handle, members) in seed.USER_GROUPS.items()
+        ]
+    }
+
+
+def user_group_members(_: StandIn, arguments: Arguments) -> JSON:
+    group = seed.USER_GROUPS.get(arguments.text("usergroup"))
+    if group is None:
+        raise SlackError("no_such_subteam")
+    return {"users": list(group[1])}

@@ -53,13 +53,37 @@ from tests.rights import CELLS, COLUMNS, cells, rows
 from workers.deployment.audit import Outcome, decode, encode
 from workers.deployment.audit_stream import AuditStream
 from workers.deployment.events import DeploymentId
+from workers.policy.schema import policy_of
+from workers.policy.stored import StoredPolicy
 
 BOSS = "U0BOSS00001"
 NOWHERE = "nowhere-1"
 UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
 NOW = f"{time.time():.6f}"
-PLACES = {"open-1": MIXTRAL, "closed-1": OPS, "joint-1": ACME, "over-1": MIXTRAL}
-ABOUT = {"guest": "open-1", "sibling": "open-1", "external": "joint-1", "invited": "joint-1", "stale": "over-1"}
+CLEO, PAL, LIN, BART = "U0CLEO00001", "U0PAL000001", "U0LIN000001", "U0BART00001"
+RULED, ROBIN_DIRECT = "C0RULED0001", "D0ROBIN0001"
+PLACES = {"open-1": MIXTRAL, "closed-1": OPS, "joint-1": ACME, "over-1": MIXTRAL} | {
+    "shared-1": OPS,
+    "pact-9": RULED,
+    "direct-1": ROBIN_DIRECT,
+}
+POLICY = f"""
+groups:
+  outsiders: [{BART}]
+rules:
+  - people: [outsiders]
+    channels: [{RULED}]
+    may: []
+  - people: [S0LIMITED]
+    channels: [{RULED}]
+    may: [look]
+"""
+ABOUT = {"guest": "open-1", "sibling": "open-1", "external": "joint-1", "invited": "joint-1", "stale": "over-1"} | {
+    "co-owner": "shared-1",
+    "limited": "pact-9",
+    "barred": "pact-9",
+    "direct": "direct-1",
+}
 """The deployment that a column is about; `closed-1` unless it is here."""
 PEOPLE = {
     "launcher": (ROBIN, TEAM_ID, MIXTRAL),
@@ -71,6 +95,10 @@ PEOPLE = {
     "external": (EVE, ACME_TEAM, ACME),
     "invited": (EVE, ACME_TEAM, ACME),
     "forged": (NOOR, TEAM_ID, MIXTRAL),
+    "co-owner": (CLEO, TEAM_ID, MIXTRAL),
+    "limited": (LIN, TEAM_ID, RULED),
+    "barred": (BART, TEAM_ID, RULED),
+    "direct": (NOOR, TEAM_ID, MIXTRAL),
     "stale": (ROBIN, TEAM_ID, MIXTRAL),
     "nobody": ("", "", MIXTRAL),
 }
@@ -113,8 +141,15 @@ def launched(valkey_url):
         redis.flushall()
         office = Office(redis)
         ids = {name: office.running.put(name, "http://127.0.0.1:1", at, user=ROBIN) for name, at in PLACES.items()}
+        for id_ in ids.values():
+            office.requests.share(id_, PAL, by=ROBIN)
         office.running.append(office.running.story(ids["over-1"]).stopped().ended())
         office.running.append(office.running.story(ids["closed-1"]).kept_until(UNTIL))
+        office.running.append(office.running.story(ids["shared-1"]).kept_until(UNTIL))
+        office.requests.share(ids["shared-1"], CLEO, by=ROBIN)
+        office.running.append(office.running.story(ids["direct-1"]).kept_until(UNTIL))
+        office.running.append(office.running.story(ids["pact-9"]).kept_until(UNTIL))
+        StoredPolicy(redis).put(policy_of(POLICY.encode(), "policy.yaml"))
         return ids, {key: redis.dump(key) for key in redis.scan_iter()}
 
 
@@ -130,10 +165,12 @@ class Workspace:
         directory.channels = {OPS: ChannelFacts(), ACME: ChannelFacts(is_public=True, is_shared=True)}
         directory.joined = {
             OPS: frozenset({ROBIN, ADA}),
-            MIXTRAL: frozenset({ROBIN, ADA, NOOR, GUS, GRID, BOSS}),
+            MIXTRAL: frozenset({ROBIN, ADA, NOOR, GUS, GRID, BOSS, CLEO}),
             ACME: frozenset({ROBIN, ADA, EVE}),
+            RULED: frozenset({ROBIN, LIN, BART}),
         }
-        directory.people = dict.fromkeys((ROBIN, ADA, NOOR, BOSS), PersonFacts(team=TEAM_ID)) | {
+        directory.groups = {"S0LIMITED": frozenset({LIN})}
+        directory.people = dict.fromkeys((ROBIN, ADA, NOOR, BOSS, CLEO, LIN, BART), PersonFacts(team=TEAM_ID)) | {
             GUS: PersonFacts(team=TEAM_ID, is_guest=True),
             GRID: PersonFacts(team=SIBLING_TEAM, enterprise=ENTERPRISE_ID),
             EVE: PersonFacts(team=ACME_TEAM),
@@ -143,7 +180,7 @@ class Workspace:
             for key, value in content.items():
                 together.restore(key, 0, value)
             together.execute()
-        sight = Sight(directory, {BOSS})
+        sight = Sight(directory, {BOSS}, self.office.context.policy)
         context = replace(self.office.context, admins={BOSS}, sight=sight, askable=Askable(self.office.requests, sight))
         others = frozenset({ACME_TEAM}) if who == "invited" else frozenset()
         home = Home(team=TEAM_ID, enterprise=ENTERPRISE_ID, others=others)
@@ -335,7 +372,9 @@ class Workspace:
         question, askable = asked[-1], self.context.askable
         before = self.ids[ABOUT.get(self.who, "closed-1")] if question.thread_ts else None
         found = route(question, askable.running(question, before), before, askable.ended(question))
-        return f"Asked {found.deployment.name}" if isinstance(found, RoutedTo) else found.sentence
+        if not isinstance(found, RoutedTo):
+            return found.sentence
+        return askable.forbids(question, found.deployment) or f"Asked {found.deployment.name}"
 
 
 def asks_by_button(it, name):
@@ -440,6 +479,9 @@ DEEDS: dict[str, Callable[..., str]] = {
     "scale": lambda it, name: it.types(f"scale {name} 2"),
     "scale button": partial(by_id, lambda it, id_: it.presses("card_scale", id_)),
     "scale modal": partial(by_id, lambda it, id_: it.submits(id_, "2")),
+    "share": lambda it, name: it.types(f"share {name} <@{NOOR}|noor>"),
+    "share list": lambda it, name: it.types(f"share {name}"),
+    "unshare": lambda it, name: it.types(f"unshare {name} <@{PAL}|pal>"),
     "down": lambda it, name: it.types(f"down {name}"),
     "command button": lambda it, name: it.presses("do_command", f"{it.ids.get(name, 'd-none')} /mixtral down {name}"),
     "confirm button": lambda it, name: it.presses("confirm_command", confirmed(it, name)),
@@ -495,7 +537,10 @@ DONE = {
     "scale": "from 1 replica to 2",
     "scale button": "Replicas",
     "scale modal": "",
-    "down": "End *closed-1*?",
+    "share": "is a co-owner",
+    "share list": f"was launched by <@{ROBIN}>",
+    "unshare": "no longer a co-owner",
+    "down": "End *NAME*?",
     "command button": "Ending",
     "confirm button": "from 1 replica to 2",
     "confirm modal": "",
@@ -505,7 +550,7 @@ DONE = {
     "deny modal": "",
     "launch form": "Recipe",
     "form submitted": "",
-    "down button": "End *closed-1*?",
+    "down button": "End *NAME*?",
     "down modal": "",
     "keep trying": "tries again every",
     "keep button": "Its thread announces it",
@@ -550,7 +595,7 @@ def test_the_table_is_what_happens(redis, launched, cell):
     check_audit(audit_of(redis)[recorded:], it, cell)
     match cell.given:
         case "yes":
-            assert DONE[cell.deed] in said
+            assert DONE[cell.deed].replace("NAME", name) in said
             assert "refused" not in said
             if cell.deed == "form submitted":
                 assert it.office.requests.get("new-1").place.channel == it.channel
@@ -571,8 +616,11 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert said
             assert cell.deed != "choose button" or not it.office.answers.asked
         case "others":
-            sentence = NOT_THEIRS.get(cell.deed, f"<@{ROBIN}> launched *{name}*: only they or an admin")
+            sentence = NOT_THEIRS.get(cell.deed, f"<@{ROBIN}> launched *{name}*: only they, <@{PAL}> or an admin")
             assert (unmarked(sentence) if cell.deed in PLAIN else sentence) in said
+        case "policy":
+            assert "The policy of this installation does not let you" in said
+            assert f"@{ROBIN}" in said or f"@{BOSS}" in said
         case "no guest" | "not in" | "own" | "theirs" | "shown":
             assert SENTENCES[cell.given] in said
         case "stranger":

@@ -12,6 +12,8 @@ from tests.builders.events import requested
 from tests.builders.machines import INSTALLATION, SECRETS, request
 from tests.builders.offers import offer
 from tests.fakes.driver import FakeDriver
+from workers.deployment.audit import decode
+from workers.deployment.audit_stream import AuditStream
 from workers.deployment.events import (
     LaunchIntended,
     MachineCreated,
@@ -121,6 +123,8 @@ def test_a_machine_whose_log_is_gone_is_listed_and_ended_after_asking(ring):
     assert ring.cloud.running() == [wanted.token]
     assert ("terminate", wanted.token) not in ring.cloud.calls
     assert lost.token not in ring.cloud.running()
+    *_, entry = (decode(raw) for _, raw in AuditStream(ring.redis).read())
+    assert (entry.who, entry.what, entry.detail) == ("the operator", "end an orphan", "gcp-dlost-1")
 
 
 def test_without_a_yes_nothing_is_ended(ring):

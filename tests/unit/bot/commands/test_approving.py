@@ -9,15 +9,18 @@ from msgspec.structs import replace
 
 from bot.commands import approving, asking, handlers
 from bot.commands.context import Caller
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.errors import CommandError, Unapproved
 from bot.commands.settle import settle
 from bot.language.direct_request import Deed, DeedStage, WantedDeed
 from bot.language.grammar import parse
+from bot.views import approval as approval_view
 from tests.builders.offers import ladder, offer
 from tests.fakes.office import Office
 from workers.deployment.events import Requested, ScaleRequested
 from workers.deployment.log import Log
 from workers.policy.approvals import Approvals
+from workers.policy.budgets import Budget, Budgets, Scope
 from workers.policy.schema import Policy
 
 ASKER, APPROVER, OTHER, ADMIN = "U1", "U5", "U6", "UADMIN"
@@ -123,6 +126,23 @@ def test_pressed_twice_at_the_same_moment_it_is_carried_out_once(office, redis):
     refused(office, request, why="decided already")
 
 
+class Behind(DirectRequests):
+    """Returns each request as it was before another process decided it."""
+
+    def get(self, id_):
+        found = super().get(id_)
+        return found and replace(found, stage=DeedStage.WAITING, decided_by="", decided_at=None)
+
+
+def test_a_decision_that_another_process_stored_meanwhile_stands(office, redis):
+    request = asks(office)
+    approving.deny(request.id, "Use spot.", caller(ADMIN), office.context)
+    office.context = replace(office.context, direct_requests=Behind(redis))
+    refused(office, request, why="decided already")
+    assert office.requests.all() == []
+    assert DirectRequests(redis).get(request.id).decided_by == ADMIN
+
+
 def test_the_asker_and_people_without_the_right_decide_nothing(office):
     request = asks(office)
     refused(office, request, ASKER, why="another approver")
@@ -222,6 +242,24 @@ def test_each_threshold_is_said(office, limits, typed, why):
     governed(office, **limits)
     assert why in says(office, typed)
     assert office.requests.all() == []
+
+
+def test_a_large_share_of_what_is_left_of_the_budget_waits_and_the_request_says_what_is_left(office):
+    budgets = Budgets(limits=(Budget(scope=Scope.PERSON, month=Decimal(1000)),))
+    approvals = Approvals(budget_share=50, approvers=(APPROVER,))
+    office.context = replace(office.context, policy=lambda: Policy(approvals=approvals, budgets=budgets))
+    assert "a day of it costs 528.00 USD, and more than 50 % of the 1,000.00 USD that are left" in says(
+        office, "launch as fast"
+    )
+    [request] = office.context.direct_requests.all()
+    assert request.left == 1000
+    assert "Left of the tightest budget*: 1,000.00 USD" in words_of_view(approval_view.asked(request))
+    offers(office, 20)
+    assert "Launching *cheap*" in says(office, "launch as cheap")
+
+
+def words_of_view(message):
+    return " ".join(block.get("text", {}).get("text", "") for block in message.blocks)
 
 
 def test_below_every_threshold_nobody_is_asked(office):

@@ -20,11 +20,11 @@ from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, 
 from bot.language.grammar import parse
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts, PersonFacts
-from bot.views import alerts
+from bot.views import alerts, clock_alerts
 from bot.views.amounts import moment
 from tests.fakes.office import Office
 from workers.api import LogsGone
-from workers.deployment.events import EndAnnounced
+from workers.deployment.events import Clock, EndAnnounced
 from workers.deployment.log import Log, stamp
 from workers.placement.limits import Limits
 
@@ -317,7 +317,7 @@ def test_the_card_of_what_ended_shows_no_logs_of_what_others_launched_under_its_
     office.running.append(office.running.story(over).stopped().ended())
     office.running.put("fast", "http://127.0.0.1:2", "C0OPS", user="U3")
     with pytest.raises(LogsGone, match="fast has ended"):
-        handlers.logs_of(card, office.context)
+        handlers.logs_of(card, Caller(team="T1", channel="C0HERE", user="U1", once="1.1"), office.context)
 
 
 def test_a_question_is_passed_on_with_where_to_answer(office):
@@ -451,6 +451,31 @@ def test_a_deployment_launched_for_some_hours_is_kept_by_the_button_of_its_annou
         kept = handlers.keep(office.requests.get("fast"), datetime.fromtimestamp(seconds, UTC), caller, office.context)
         assert said in kept.text
     assert office.requests.get("fast").until == state.until + alerts.KEPT_FOR
+
+
+def test_a_deployment_that_would_end_for_lack_of_requests_is_kept_by_its_button_and_once(office, redis):
+    said = office.says(Launch(name="fast", stop_after_idle=timedelta(hours=1)))
+    assert "It ends after 1 h without a request." in said
+    state, until = office.requests.get("fast"), datetime.now(UTC) + timedelta(minutes=15)
+    assert state.stop_after_idle == timedelta(hours=1)
+    announced = EndAnnounced(**stamp(datetime.now(UTC)), until=until, clock=Clock.IDLE)
+    assert Log(redis).append(state.id, state.version, [announced])
+    state = office.requests.get("fast")
+    pressed = clock_alerts.idle_ends(state, announced).blocks[-1]["elements"][0]["value"]
+    at, clock = datetime.fromtimestamp(int(pressed.split(" ")[1]), UTC), Clock(pressed.split(" ")[2])
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once="t", response_url="https://respond")
+    for said in ("does not end for lack of requests before", "no longer holds, so nothing was changed"):
+        assert said in handlers.hold(office.requests.get("fast"), clock, at, caller, office.context).text
+    after = office.requests.get("fast")
+    assert (after.idle_held.until, after.until) == (until + alerts.KEPT_FOR, None)
+
+
+def test_a_launch_outside_its_hours_says_when_it_starts(office):
+    zone = "Pacific/Kiritimati"
+    closed = f"{datetime.now(ZoneInfo(zone)) + timedelta(days=2):%a}".lower()
+    said = office.says(Launch(name="fast", hours=f"{closed} 09:00-19:00 {zone}"))
+    assert f"It pauses outside {closed} 09:00-19:00 {zone}. It starts " in said
+    assert office.requests.get("fast").hours == f"{closed} 09:00-19:00 {zone}"
 
 
 def test_a_change_of_the_settings_asks_slack_only_about_a_new_default_before_the_form_closes(office):

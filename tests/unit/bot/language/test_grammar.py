@@ -49,6 +49,11 @@ from workers.placement.limits import Limits
         ("launch --replicas 2 smollm2-135m as fast", Launch(recipe="smollm2-135m", name="fast", replicas=2)),
         ("launch --replicas=2", Launch(replicas=2)),
         ("launch --for 8h", Launch(lasts=timedelta(hours=8))),
+        (
+            'launch --hours "Mon-Fri 09:00-19:00 Europe/Paris"',
+            Launch(hours="mon-fri 09:00-19:00 Europe/Paris"),
+        ),
+        ("launch --stop-after-idle 2h", Launch(stop_after_idle=timedelta(hours=2))),
         ("launch fast --until 18:00 --spot", Launch(recipe="fast", until=time(18), limits=Limits(spot=True))),
         ("status", Status()),
         ("status fast", Status(name="fast")),

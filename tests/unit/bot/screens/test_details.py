@@ -36,7 +36,8 @@ class Presses:
 
     def __init__(self, clouds):
         said = SimpleNamespace(rated=lambda _: SimpleNamespace(good=0, bad=0))
-        self.context: Any = SimpleNamespace(deployments=clouds, given=said, now=lambda: STORY.now)
+        sight = SimpleNamespace(forbids=lambda *_: "")
+        self.context: Any = SimpleNamespace(deployments=clouds, given=said, sight=sight, now=lambda: STORY.now)
         self.slack, self.work = self, {}
         self.view = {"id": "V1", "hash": "0"}
 

@@ -123,3 +123,10 @@ def test_a_free_machine_is_bought_although_the_budget_is_overdrawn():
     told = asked(usd="30")
     here = offer("local here", 0, "")
     assert purchase([here], [standing(told, told.now)]).offers == (here,)
+
+
+def test_an_intent_without_an_answer_reserves_what_its_machine_may_have_used():
+    """The worker ended before the answer of the cloud was stored; the machine may exist since then."""
+    told = asked()
+    late = standing(told, told.now + timedelta(hours=2))
+    assert (late.used, late.reserved) == (0, Decimal("14.40"))

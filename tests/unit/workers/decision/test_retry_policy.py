@@ -7,7 +7,7 @@ import pytest
 
 from tests.builders.events import BEGIN
 from tests.builders.offers import offer
-from tests.builders.story import Timeline
+from tests.builders.story import Story, Timeline
 from workers.decision.next_step import (
     Abandon,
     Create,
@@ -322,3 +322,10 @@ def test_an_outage_lasts_from_the_last_answer_to_the_next_one():
     assert story.state.out_since == story.wait(minutes=5).gone(attempt=2).state.out_since == since
     assert story.planned().asked().created().ready().state.out_since is None
     assert story.scaled(0).gone(attempt=3).state.out_since is None
+
+
+def test_a_loss_in_the_future_by_a_clock_that_stepped_back_does_not_empty_the_pause_after_a_dry_ladder():
+    """The ladder would be dry, planned and dry again without an end until the clock has caught up."""
+    told = Story(replicas=2).served().asked().created().wait(minutes=20)
+    told = told.gone(attempt=2).wait(minutes=-5).planned().exhausted(DRY)
+    assert isinstance(next_step(told.state, told.now), Wait)

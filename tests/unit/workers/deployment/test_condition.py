@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from bot.commands.context import Caller
 from bot.commands.scale_handler import scale_to
+from bot.commands.sight import Sight
 from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, availability
 from bot.views import alerts as notices
 from bot.views import card, endpoint, status, words
 from tests.builders.recipes import SCRIPTED, scaled_by
 from tests.builders.story import Timeline
+from tests.fakes.office import Directory
 from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.condition import DeploymentStatus, awaits_decision, condition_of, is_asleep, is_ending
@@ -248,7 +250,8 @@ def test_the_number_that_it_has_is_another_try_where_the_card_says_so():
 
     context: Any = SimpleNamespace(
         deployments=Requests(),
-        admins=frozenset(),
+        admins=frozenset({state.place.user}),
+        sight=Sight(Directory(), ()),
         now=lambda: state.updated_at,
         ladder=lambda *_: ((), ""),
         confirm_above=60,

@@ -15,6 +15,7 @@ approvals:
   usd_per_hour: 25.50
   gpus: 8
   hours: 12
+  budget_share: 40
   approvers: [U0ADA000001, U0BOSS00001]
   own: true
   expires: 8h
@@ -23,6 +24,7 @@ approvals:
         usd_per_hour=Decimal("25.50"),
         gpus=8,
         hours=Decimal(12),
+        budget_share=40,
         approvers=("U0ADA000001", "U0BOSS00001"),
         own=True,
         expires=timedelta(hours=8),
@@ -40,6 +42,7 @@ def test_without_thresholds_nothing_needs_an_approval():
         ("usd_per_hour: 60 EUR", "must be a number, in USD"),
         ("usd_per_hour: .nan", "must be a number"),
         ("usd_per_hour: true", "must be a number"),
+        ("budget_share: 101", "between 0 and 100"),
         ("gpus: 1.5", "whole number"),
         ("hours: many", "must be a number"),
         ("approvers: [everyone]", "must be the id of a person"),

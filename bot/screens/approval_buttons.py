@@ -11,7 +11,7 @@ from bot.slack.message import JSON, Message
 from bot.views import approval as view
 
 
-class Approvals:
+class ApprovalButtons:
     """Registers a listener for each of the buttons, and for the modal of the reason."""
 
     def __init__(self, presses: Presses) -> None:

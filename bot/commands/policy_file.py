@@ -1,0 +1,108 @@
+"""The file of `MIXTRAL_POLICY`: read at the start and after each change, checked whole, stored for all processes."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from bot.slack.failures import SlackFailed, SlackRefused
+from workers.policy.schema import Policy, PolicyError, mentioned_groups, policy_of
+from workers.policy.stored import StoredPolicy
+
+_LOG = logging.getLogger(__name__)
+
+LOOKED_AT_EVERY = timedelta(seconds=2)
+
+Seen = tuple[int, int, int]
+"""Inode, time of the last change and size of a file."""
+
+
+def read_policy(path: Path, groups: Callable[[], Mapping[str, str]]) -> Policy:
+    """The policy in a file. Raises PolicyError with line and field, SlackFailed if Slack does not list its user groups.
+
+    `groups`: returns the handles of Slack's user groups by id; called only if the policy names one.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"cannot be read: {error.strerror}", file=str(path)) from error
+    policy = policy_of(raw, str(path))
+    named = mentioned_groups(raw, str(path))
+    known = _listed(groups, path) if named else {}
+    for group in named:
+        if group.text not in known:
+            raise PolicyError(
+                f"Slack has no user group {group.text}: its id is at the end of its address in Slack, under People",
+                file=group.file,
+                line=group.line,
+                field=group.field,
+            )
+    return policy
+
+
+def _listed(groups: Callable[[], Mapping[str, str]], path: Path) -> Mapping[str, str]:
+    try:
+        return groups()
+    except SlackRefused as refused:
+        raise PolicyError(
+            f"names user groups, and Slack does not list them ({refused.code}): add the scope usergroups:read, and "
+            "install the app again",
+            file=str(path),
+        ) from refused
+
+
+class PolicyFile:
+    """Keeps the stored policy as the file says. Safe to use from several threads."""
+
+    def __init__(self, path: Path | None, stored: StoredPolicy, groups: Callable[[], Mapping[str, str]]) -> None:
+        """`path`: None: there is no file, and the defaults hold."""
+        self._path, self._stored, self._groups = path, stored, groups
+        self._seen: Seen | None = None
+        self._fault = ""
+
+    def fault(self) -> str:
+        """Why the newest file is not in force; empty if it is."""
+        return self._fault
+
+    def load(self) -> None:
+        """Read the file and store its policy. Raises PolicyError, SlackFailed, RedisError."""
+        if self._path is None:
+            if self._stored.current() != Policy():
+                self._stored.put(Policy())
+            return
+        seen = _seen(self._path)
+        try:
+            policy = read_policy(self._path, self._groups)
+        except PolicyError as error:
+            self._seen, self._fault = seen, str(error)
+            raise
+        self._stored.put(policy)
+        self._seen, self._fault = seen, ""
+
+    def refresh(self) -> None:
+        """Read the file again if it has changed; a wrong one leaves the last policy in force, and is logged."""
+        if self._path is None or _seen(self._path) == self._seen:
+            return
+        try:
+            self.load()
+            _LOG.info("the policy was read again, and is in force")
+        except PolicyError as error:
+            _LOG.warning("the policy is wrong, and the last one stays in force: %s", error)
+        except (SlackFailed, RedisError) as error:
+            _LOG.warning("the policy cannot be read again now; it is tried again in a moment: %s", error)
+
+    def run(self, stop: threading.Event) -> None:
+        """Read the file after each change, until `stop` is set."""
+        while not stop.wait(LOOKED_AT_EVERY.total_seconds()):
+            self.refresh()
+
+
+def _seen(path: Path) -> Seen | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,0 +1,84 @@
+"""The file of the policy: what is stored at the start and after changes, and what a wrong one does."""
+
+import logging
+
+import pytest
+
+from bot.commands.policy_file import PolicyFile, read_policy
+from bot.slack.failures import SlackRefused
+from workers.policy.rules import Right
+from workers.policy.schema import Policy, PolicyError
+from workers.policy.stored import StoredPolicy
+
+GOOD = b"rules:\n  - people: [S0COOKS0001]\n    may: [look]\n"
+WRONG = b"rules:\n  - may: [lok]\n"
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_bytes(GOOD)
+    return path
+
+
+def groups():
+    return {"S0COOKS0001": "cooks"}
+
+
+def test_a_policy_is_stored_at_the_start_and_after_each_change(redis, file):
+    stored = StoredPolicy(redis)
+    kept = PolicyFile(file, stored, groups)
+    kept.load()
+    assert stored.current().rules[0].may == (Right.LOOK,)
+    file.write_bytes(b"rules:\n  - may: [look, ask]\n")
+    kept.refresh()
+    assert stored.current().rules[0].may == (Right.LOOK, Right.ASK)
+
+
+def test_a_wrong_change_is_said_once_and_leaves_the_last_policy_in_force(redis, file, caplog):
+    stored = StoredPolicy(redis)
+    kept = PolicyFile(file, stored, groups)
+    kept.load()
+    file.write_bytes(WRONG)
+    with caplog.at_level(logging.WARNING):
+        kept.refresh()
+        kept.refresh()
+    assert len(caplog.records) == 1
+    assert "did you mean look?" in kept.fault()
+    assert stored.current().rules[0].may == (Right.LOOK,)
+    file.unlink()
+    kept.refresh()
+    assert "cannot be read" in kept.fault()
+    assert stored.current().rules[0].may == (Right.LOOK,), "a file that is away opens nothing"
+    file.write_bytes(GOOD)
+    kept.refresh()
+    assert kept.fault() == ""
+
+
+def test_a_wrong_policy_at_the_start_is_refused_whole(redis, file):
+    file.write_bytes(b"rules:\n  - may: [look]\n  - usd_per_hour: -5\n")
+    stored = StoredPolicy(redis)
+    with pytest.raises(PolicyError, match=r"policy.yaml:3: rules\[1\].usd_per_hour.*negative"):
+        PolicyFile(file, stored, groups).load()
+    assert stored.current() == Policy()
+
+
+def test_without_a_file_an_earlier_policy_no_longer_holds(redis, file):
+    PolicyFile(file, StoredPolicy(redis), groups).load()
+    PolicyFile(None, StoredPolicy(redis), groups).load()
+    assert StoredPolicy(redis).current() == Policy()
+
+
+def test_a_user_group_that_slack_does_not_have_is_refused_with_its_line(file):
+    with pytest.raises(PolicyError, match=r"policy.yaml:2: rules\[0\].people\[0\].*no user group S0COOKS0001"):
+        read_policy(file, dict)
+
+
+def test_user_groups_without_their_scope_are_refused_with_the_scope(file):
+    def refused():
+        raise SlackRefused("missing_scope")
+
+    with pytest.raises(PolicyError, match="usergroups:read"):
+        read_policy(file, refused)
+    file.write_bytes(b"rules:\n  - may: [look]\n")
+    assert read_policy(file, refused).rules, "Slack is not asked for what is not named"

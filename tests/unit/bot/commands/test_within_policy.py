@@ -1,0 +1,92 @@
+"""A launch and a scale stay within what the policy lets a person spend."""
+
+from decimal import Decimal
+
+import pytest
+from msgspec.structs import replace
+
+from bot.commands.recipe_catalog import RecipeCatalog
+from tests.fakes.office import RECIPES, Office
+from tests.fakes.planned import planner
+from workers.placement.limits import Limits
+from workers.policy.schema import policy_of
+from workers.policy.stored import StoredPolicy
+
+
+@pytest.fixture
+def office(redis):
+    office = Office(redis)
+    recipes = RecipeCatalog((RECIPES,), {}, "mixtral-8x7b")
+    office.context = replace(office.context, recipes=recipes, ladder=planner(), confirm_above=Decimal(1000))
+    return office
+
+
+def holds(redis, rule):
+    StoredPolicy(redis).put(policy_of(f"rules:\n  - {rule}\n".encode(), "policy.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "limits"),
+    [
+        ("{usd_per_hour: 20}", Limits(max_price=Decimal(10))),
+        ("{usd_per_hour_at_once: 30}", Limits(max_price=Decimal(15))),
+        ("{clouds: [aws]}", Limits(clouds=("aws",))),
+        ("{spot: true}", Limits(spot=True)),
+        ("{gpus: [L4]}", Limits(gpus=("L4:8",))),
+        ("{people: [U0OTHER0001], spot: true}", Limits()),
+        ("{channels: [C0OTHER01], spot: true}", Limits()),
+    ],
+)
+def test_the_rule_narrows_the_limits_of_a_launch(office, redis, rule, limits):
+    holds(redis, rule)
+    assert "Launching *fast*" in office.says("launch as fast --replicas 2")
+    assert office.requests.get("fast").limits == limits
+
+
+@pytest.mark.parametrize(
+    ("rule", "typed", "why"),
+    [
+        ("{usd_per_hour: 5}", "launch as fast", "5.00 USD/h for one launch"),
+        ("{usd_per_hour: 15}", "launch as fast --replicas 2", "The cheapest offer costs 15.95 USD/h for all replicas"),
+        ("{usd_per_hour: 0}", "launch as fast", "0.00 USD/h for one launch"),
+        ("{clouds: [aws]}", "launch as fast --clouds gcp", "allows only aws here, and not gcp"),
+        ("{gpus: [T4]}", "launch as fast", "allows only T4 here"),
+        ("{gpus: ['L4:2']}", "launch as fast", "allows only L4:2 here"),
+    ],
+)
+def test_what_the_rule_cannot_hold_is_refused_with_who_can_lift_it(office, redis, rule, typed, why):
+    holds(redis, rule)
+    said = office.says(typed)
+    assert why in said
+    assert "<@UADMIN> can lift this" in said
+    assert office.requests.all() == []
+    assert "Launching *fast*" in office.says(typed, user="UADMIN"), "no rule binds an admin"
+
+
+def test_all_that_a_person_launched_counts_at_once(office, redis):
+    holds(redis, "{usd_per_hour_at_once: 20}")
+    assert "Launching *fast*" in office.says("launch as fast")
+    assert "Launching *other*" in office.says("launch as other")
+    assert office.requests.get("other").limits.max_price < Decimal("12.1")
+    said = office.says("launch as third")
+    assert "20.00 USD/h for all that one person launched, of which 15.95 USD/h run" in said
+    assert "Launching *third*" in office.says("launch as third", user="U2"), "it is counted for each person"
+    assert "<@UADMIN> can lift this" in office.says("scale other 2")
+    assert office.requests.get("other").wanted == 1
+
+
+def test_a_repeated_delivery_does_not_count_itself(office, redis):
+    holds(redis, "{usd_per_hour_at_once: 10}")
+    for _ in range(2):
+        assert "Launching *fast*" in office.says("launch as fast", once="1.same")
+
+
+def test_a_scale_stays_within_the_limit_of_a_launch_and_so_does_its_ceiling(office, redis):
+    holds(redis, "{usd_per_hour: 25}")
+    office.says("launch as fast")
+    assert office.requests.get("fast").ceiling <= Decimal(25)
+    assert "from 1 replica to 3" in office.says("scale fast 3")
+    assert office.requests.get("fast").ceiling <= Decimal(25)
+    assert "25.00 USD/h for one launch" in office.says("scale fast 4")
+    assert office.requests.get("fast").wanted == 3
+    assert "from 3 replicas to 1" in office.says("scale fast 1"), "less is always allowed"
