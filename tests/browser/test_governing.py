@@ -3,9 +3,11 @@
 Only past costs, the policy, and one earlier end are put into Redis; everything else is done at the page.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -18,10 +20,14 @@ from tests.cloudy_line import CloudyLine
 from tests.person import ADA, MIXTRAL, ROBIN
 from workers.api import Deployments
 from workers.deployment.events import Place
+from workers.deployment.key_uses import KeyUses
+from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import new_id
+from workers.deployment.token_counts import TokensCounted
 from workers.placement.limits import Limits
 from workers.policy.approvals import Approvals
 from workers.policy.budgets import Budget, Budgets, Scope
+from workers.policy.rules import Right, Rule
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
 
@@ -166,19 +172,96 @@ def brought_forward(line, name):
     by.keep_until(line.deployment(name).id, datetime.now(UTC) + timedelta(minutes=15), by=ROBIN)
 
 
+@pytest.fixture(scope="module")
+def team(line, opened):
+    """A deployment of Robin's that is ready, and its key."""
+    StoredPolicy(line.redis()).put(Policy())
+    become(opened, "Robin")
+    opened.go("mixtral")
+    opened.write(f"{CHEAP} team")
+    expect(opened.card("team")).to_contain_text("1 of 1 ready", timeout=SOON)
+    key = opened.whisper("team answers at")
+    expect(key).to_be_visible(timeout=SOON)
+    return re.search(r"mxk_\w+", key.inner_text())[0]
+
+
+def test_the_list_of_keys_has_their_last_use(screen, line, team):
+    asked = {"model": "team", "messages": [{"role": "user", "content": "Which?"}], "max_tokens": 3}
+    to = f"{line.gateway}/v1/chat/completions"
+    httpx.post(to, json=asked, headers={"Authorization": f"Bearer {team}"}, trust_env=False, timeout=30)
+    screen.write("/mixtral key team new @ada ")
+    expect(screen.whisper("Ada").last).to_be_visible()
+    line.wait(lambda: KeyUses(line.redis()).read(line.deployment("team").id), 30, "the use of the key")
+    screen.write("/mixtral key team list")
+    expect(screen.whisper("team has")).to_contain_text("last used")
+    shown(screen, "keys")
+
+
+def test_whom_the_launcher_names_may_scale_and_others_are_told_whom_to_ask(screen, line, team):
+    assert team
+    screen.write("/mixtral share team @ada ")  # the space closes the list of people
+    expect(screen.whisper("is a co-owner of team now")).to_contain_text("@Ada")
+    shown(screen, "share")
+    become(screen, "Noor")
+    screen.write("/mixtral scale team 0")
+    refused = screen.whisper("may scale it")
+    expect(refused).to_contain_text("@Ada")
+    shown(screen, "not-shared")
+    assert line.deployment("team").wanted == 1
+    become(screen, "Ada")
+    screen.write("/mixtral scale team 0")
+    expect(screen.card("team")).to_contain_text("scaled to zero", timeout=SOON)
+    shown(screen, "shared")
+
+
+def test_what_the_policy_forbids_is_refused_with_who_may(screen, line):
+    rules = (Rule(people=(ROBIN,)), Rule(may=(Right.LOOK, Right.ASK)))
+    governed(line, rules=rules)
+    become(screen, "Noor")
+    screen.write(f"{CHEAP} forbidden")
+    expect(screen.whisper("does not let you launch a model")).to_contain_text("@Robin")
+    shown(screen, "forbidden")
+    screen.write("/mixtral help")
+    expect(screen.whisper("/mixtral ask").last).to_be_visible()
+    shown(screen, "help-of-who-may-ask-only")
+    assert line.deployment("forbidden") is None
+
+
+def test_a_channel_asks_for_its_costs_on_mondays(screen):
+    screen.write("/mixtral config")
+    form = screen.test_id("modal")
+    form.get_by_text("Post what the last week cost").click()
+    form.get_by_text("Post what the last week cost").scroll_into_view_if_needed()
+    shown(screen, "config-digest")
+    form.get_by_test_id("modal-submit").click()
+    expect(form).to_have_count(0)
+    expect(screen.messages().filter(has_text="changed the settings")).to_contain_text("on Mondays")
+    shown(screen, "config-announced")
+
+
 def test_costs_have_a_chart_of_their_days(screen, line):
     today = datetime.now(UTC)
     period = next((p for p, first in (("week", today.weekday() == 0), ("month", today.day == 1)) if not first), None)
     if period is None:
         pytest.skip("a week and a month of one day have no chart")
-    ran(line, "yesterday", offer("gcp us-central1-a", "8.00", "L4:8"), today - timedelta(days=1))
+    told = ran(line, "yesterday", offer("gcp us-central1-a", "8.00", "L4:8"), today - timedelta(days=1))
+    counted = TokensCounted(
+        deployment=told.id,
+        attempt=1,
+        at=told.now,
+        prompt=4_000_000,
+        generated=1_000_000,
+        prompt_counter=4_000_000,
+        generated_counter=1_000_000,
+    )
+    Ledger(line.redis()).count(counted)
     ran(line, "bargain", spot_offer("aws use1-az4", "3.40", "L4:8", on_demand="8.00"), today - timedelta(days=1))
     screen.write(f"/mixtral cost {period}")
     costs = screen.whisper("Spot machines cost")
     expect(costs.get_by_test_id("chart")).to_be_visible()
     shown(screen, "cost")
-    screen.write(f"/mixtral cost dear {period}")
-    expect(screen.whisper("Only machines of dear")).to_contain_text("million tokens")
+    screen.write(f"/mixtral cost yesterday {period}")
+    expect(screen.whisper("Only machines of yesterday")).to_contain_text("4.92 USD per million tokens")
     shown(screen, "cost-of-one")
 
 
@@ -188,6 +271,7 @@ def ran(line, name, on, began):
     told = Story(name, RECIPE, id_=new_id(), at=began, place=place, limits=Limits(spot=on.spot))
     told.planned(on).asked(on).wait(20).created().wait(200).ready().published().tested()
     append(line.redis(), told.wait(hours=3).stopped(by=ROBIN).wait(60).gone("ended by request").ended())
+    return told
 
 
 def test_a_budget_is_warned_of_and_refuses_a_launch_that_it_does_not_allow(screen, line):
