@@ -123,7 +123,7 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
     ids.read()
     slack = slack_of(settings, redis, stop, lockout, ids=ids)
     ourselves = _until_it_works(lambda: _who_we_are(slack), "Slack", stop)
-    policy_file = PolicyFile(settings.policy, StoredPolicy(quick), slack.user_groups)
+    policy_file = PolicyFile(settings.policy, StoredPolicy(quick), slack.user_groups, AuditStream(quick))
     _until_it_works(lambda: _load(policy_file), "the policy", stop)
     with ExitStack() as closing:
         inside = settings.workers.gateway.internal_url

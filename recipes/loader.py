@@ -8,6 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import get_args
 
+from msgspec import UNSET
+
+from recipes.clock_fields import read as clocks
 from recipes.document import MAX_BYTES, read
 from recipes.engine_key import key_notes
 from recipes.registry import login_notes
@@ -26,7 +29,7 @@ SIMILAR = 0.6
 """Minimum similarity, as difflib computes it, of a recipe's name to one that does not exist."""
 ENGINES: tuple[str, ...] = get_args(Engine.__annotations__["kind"])
 
-SERVED = ("name", "resources", "service", "envs", "secrets", "setup", "run", "engine", "num_nodes")
+SERVED = ("name", "resources", "service", "envs", "secrets", "setup", "run", "engine", "clocks", "num_nodes")
 
 
 class NoSuchRecipe(RecipeError):
@@ -126,6 +129,7 @@ def _recipe(document: Value, stem: str, environ: Mapping[str, str], given: Mappi
         setup=setup,
         run=run,
         engine=engine,
+        clocks=clocks(fields.get("clocks")) or UNSET,
         notes=tuple(sorted(collected, key=lambda note: (note.line, note.field))),
     )
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 Scalar = str | int | float | bool | None
 """Value of an engine's flag. None is a flag without a value."""
@@ -135,6 +135,17 @@ class Engine(Struct, frozen=True, kw_only=True):
     """The engine's flags, without leading dashes."""
 
 
+class RecipeClocks(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When deployments of the recipe end or pause without a person, if the launch does not say so."""
+
+    lasts: timedelta | None = None
+    """Time from the launch to the end."""
+    stop_after_idle: timedelta | None = None
+    """Time without a request after which a deployment ends."""
+    hours: str = ""
+    """The hours outside which it pauses at 0 replicas, as `recipes.hours` writes them."""
+
+
 class Note(Struct, frozen=True, kw_only=True):
     """A field of SkyPilot's format that is not supported, or is supported differently."""
 
@@ -164,6 +175,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     setup: str = ""
     run: str = ""
     engine: Engine | None = None
+    clocks: RecipeClocks | UnsetType = UNSET
     notes: tuple[Note, ...] = ()
 
     @property

@@ -138,6 +138,9 @@ command button    yes      policy  unknown unknown
 confirm button    yes      policy  unknown unknown
 confirm modal     yes      policy  unknown unknown
 drop button       yes      yes     yes     yes
+approve button    others   others  others  others
+deny button       others   others  others  others
+deny modal        others   others  others  others
 launch form       yes      policy  policy  yes
 form submitted    yes      policy  policy  yes
 down button       yes      policy  unknown unknown
@@ -164,7 +167,7 @@ feedback button   yes      yes     yes     yes
 cost              listed   listed  hidden  hidden
 home              listed   listed  hidden  hidden
 """
-"""The same actions and further people. An action without a line here is not theirs to do."""
+"""The same actions and further people."""
 
 
 class Cell(NamedTuple):
@@ -181,8 +184,7 @@ def cells() -> list[Cell]:
 def rows() -> list[list[str]]:
     """The actions with their cells, in the order of COLUMNS."""
     first, further = _table(TABLE), _table(FURTHER)
-    unsaid = dict.fromkeys(next(iter(further.values())), "-")
-    return [[deed, *cells.values(), *further.get(deed, unsaid).values()] for deed, cells in first.items()]
+    return [[deed, *cells.values(), *further[deed].values()] for deed, cells in first.items()]
 
 
 def _table(text: str) -> dict[str, dict[str, str]]:

@@ -20,10 +20,12 @@ from workers.clouds.gcp.driver import GcpDriver
 from workers.clouds.local.driver import LocalDriver
 from workers.clouds.quotes import sources
 from workers.clouds.usability import statuses
+from workers.control import cost_metrics
 from workers.control.advance import Advance
 from workers.control.refreshing import PriceRefresher
 from workers.control.sweeper import Sweeper
 from workers.deployment.identity import agree
+from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
 from workers.nudges import forward, nudge
 from workers.placement.catalog import PricesError
@@ -130,6 +132,9 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     redis = connect(settings.redis_url)
     refresher = PriceRefresher(redis, partial(sources, settings.environ), every=settings.prices_every, clock=now)
     threading.Thread(target=refresher.run, args=(stop,), name="prices", daemon=True).start()
+    if settings.metrics:
+        serving = (settings.metrics, Ledger(redis), now, stop)
+        threading.Thread(target=cost_metrics.serve, args=serving, name="metrics", daemon=True).start()
     sweeper = Sweeper(
         redis=redis,
         log=Log(redis),

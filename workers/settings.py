@@ -51,6 +51,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Interval at which a dry ladder is tried again after a person has chosen "Keep trying"."""
     audit_kept: timedelta
     """Time for which entries of the audit are kept."""
+    metrics: str | None
+    """`host:port` of Prometheus metrics of costs; None: off."""
     gateway: "GatewaySettings"
     environ: Mapping[str, str]
 
@@ -104,6 +106,7 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         control_lease=_duration(environ, "MIXTRAL_CONTROL_LEASE"),
         keep_trying_every=_duration(environ, "MIXTRAL_KEEP_TRYING_EVERY"),
         audit_kept=_duration(environ, "MIXTRAL_AUDIT_KEPT"),
+        metrics=environ.get("MIXTRAL_METRICS") or None,
         gateway=_gateway(home, environ),
         environ=environ,
     )

@@ -38,6 +38,7 @@ SETTINGS = (
     Setting("MIXTRAL_CONTROL_LEASE", "worker", "Time after which another process may take over a deployment, or the sweep, from a process that died.", "10s"),
     Setting("MIXTRAL_KEEP_TRYING_EVERY", "run", "Interval at which *Keep trying* tries all offers again.", "5m"),
     Setting("MIXTRAL_AUDIT_KEPT", "worker", "Time for which entries of the audit are kept.", "400d"),
+    Setting("MIXTRAL_METRICS", "worker", "Host and port at which the worker serves costs, machines and tokens for Prometheus, as `127.0.0.1:9465`. Anyone who can reach it can read them. Without it, these metrics are off."),
     Setting("MIXTRAL_GATEWAY_URL", _GATEWAY, "Address of the gateway that users see, without a path. Without it: `http://localhost:PORT`, with the port of `MIXTRAL_GATEWAY_BIND`, or `https://` if a certificate is set."),
     Setting("MIXTRAL_GATEWAY_INTERNAL_URL", "run, worker, check", "Address at which the bot and the workers reach the gateway, if it differs from `MIXTRAL_GATEWAY_URL`."),
     Setting("MIXTRAL_GATEWAY_BIND", _GATEWAY, "Host and port on which the gateway listens.", "0.0.0.0:8000"),

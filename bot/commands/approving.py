@@ -8,7 +8,7 @@ from bot.commands.budget_check import check_scale
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
-from bot.commands.launch_handler import end_time, ready_to_launch
+from bot.commands.launch_handler import opened, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
 from bot.commands.policy import Permission
@@ -20,7 +20,7 @@ from bot.views.amounts import usd_per_hour
 from recipes.schema import RecipeError
 from workers.deployment.asked import about, because, note
 from workers.deployment.condition import is_ending
-from workers.deployment.events import Approval, Place
+from workers.deployment.events import Approval
 from workers.deployment.log import NameTaken
 from workers.errors import WorkersError
 
@@ -120,7 +120,7 @@ def _launch_of(request: DirectRequest) -> Launch:
     command = parse(request.command.removeprefix(SLASH))
     if not isinstance(command, Launch):
         raise CommandError("the command that was approved is not valid in this version.")
-    return replace(command, name=request.name)
+    return replace(command, name=request.name, replicas=request.replicas)
 
 
 def carry_out(request: DirectRequest, context: CommandContext) -> None:
@@ -160,22 +160,9 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
     try:
         recipe = ready_to_launch(command, asker, context)
         allowed = within(command, recipe, request.replicas or 1, asker, context)
-        context.deployments.launch(
-            recipe,
-            name=request.name,
-            replicas=request.replicas or 1,
-            place=Place(
-                team=request.team,
-                channel=request.channel,
-                user=request.asker,
-                shared_with=context.channels.readers(request.channel),
-            ),
-            limits=allowed.limits,
-            once=asker.once,
-            until=end_time(command, asker, context),
-            ceiling=allowed.ceiling(request.ceiling),
-            approved=_approval(request),
-        )
+        limited = replace(command, limits=allowed.limits)
+        ceiling = allowed.ceiling(request.ceiling)
+        opened(limited, recipe, asker, context, ceiling=ceiling, approved=_approval(request))
     except NameTaken as taken:
         holder = context.deployments.by_id(taken.holder)
         if holder is not None and holder.approved is not None and holder.approved.request == request.id:

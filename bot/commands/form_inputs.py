@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from bot.commands.errors import CommandError, WrongInput
 from bot.language.command import SLASH, Launch
-from bot.language.grammar import parse
+from bot.language.end_times import hours as hours_of
+from bot.language.end_times import lasts, span
+from bot.language.grammar import IDLE, parse
 from bot.language.typed_text import plain
 from bot.language.values import InvalidValue, Options, environment, shown
 from bot.language.values import limits as limits_of
@@ -46,6 +48,8 @@ def entered_of(command: Launch, *, default: str, channel: str, until: datetime |
         until=int(until.timestamp()) if until else 0,
         variables={name: value for name, value in command.env.items() if value != HIDDEN},
         channel=channel,
+        stop_after_idle=span(command.stop_after_idle) if command.stop_after_idle else "",
+        hours=command.hours or "",
     )
 
 
@@ -84,6 +88,7 @@ def command_of(entered: Entered, zone: tzinfo = UTC) -> Launch:
         replicas=_valid(form.REPLICAS, lambda: replicas_of(entered.replicas, "")) if entered.replicas else None,
         env=_environment(entered),
         until=datetime.fromtimestamp(entered.until, zone).replace(tzinfo=None) if entered.until else None,
+        **_clocks(entered),
     )
     limits = command.limits
     for block, flag, value in (
@@ -95,6 +100,22 @@ def command_of(entered: Entered, zone: tzinfo = UTC) -> Launch:
             flags.append((flag, value))
         limits = _valid(block, partial(limits_of, Options(words=(), flags=tuple(flags))))
     return replace(command, limits=limits)
+
+
+def kept(entered: Entered, metadata: JSON) -> Entered:
+    """The values with the clocks that the form keeps in its metadata."""
+    given = {name: metadata.get(name) for name in ("stop_after_idle", "hours")}
+    return replace(entered, **{name: text for name, text in given.items() if isinstance(text, str)})
+
+
+def _clocks(entered: Entered) -> dict[str, Any]:
+    try:
+        return {
+            "stop_after_idle": lasts(entered.stop_after_idle, IDLE) if entered.stop_after_idle else None,
+            "hours": hours_of(entered.hours) if entered.hours else None,
+        }
+    except InvalidValue as wrong:  # a forged payload
+        raise CommandError(wrong.sentence) from wrong
 
 
 def at_input(error: CommandError, entered: Entered) -> CommandError:

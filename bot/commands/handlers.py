@@ -17,7 +17,7 @@ from bot.commands.launch_offers import opened_by_command
 from bot.commands.lookup import check, check_present, named, one, seen, which
 from bot.commands.plan_handler import plan
 from bot.commands.policy import Permission
-from bot.commands.rights import allowed
+from bot.commands.rights import allowed, forbidden_commands
 from bot.commands.scale_handler import scale_to
 from bot.commands.share_handler import share, unshare
 from bot.language.command import (
@@ -100,7 +100,7 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
         case Down():
             return down(command, caller, context)
         case Help():
-            return help_view.help(command.command)
+            return help_view.help(command.command, forbidden_commands(caller.user, caller.channel, context))
         case Form():
             return opened_by_command(caller, context)
         case _:
@@ -297,6 +297,11 @@ def keep(state: Deployment, announced: datetime, caller: Caller, context: Comman
         ends = f"now ends {moment(state.until)}" if state.until else "has no time at which it ends"
         return Message(text=f"*{state.name}* was already kept: it {ends}.")
     until = max(state.until, context.now()) + KEPT_FOR
+    if (most := context.policy().clocks.most_lasts) is not None and until > state.requested_at + most:
+        until = state.requested_at + most
+        if until <= max(state.until, context.now()):
+            allowed = f"The policy allows {duration(most)} from the launch."
+            return Message(text=f"*{state.name}* cannot be kept: it ends {moment(state.until)}. {allowed}")
     after = context.deployments.keep_until(state.id, until, by=caller.user)
     if reply := ends_already(after):
         return reply

@@ -1,6 +1,7 @@
 """The launch, for the command, the form and the buttons."""
 
 from datetime import datetime, time, tzinfo
+from decimal import Decimal
 
 from msgspec.structs import replace
 
@@ -9,6 +10,7 @@ from bot.commands.budget_check import check_launch
 from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
+from bot.commands.launch_clocks import clocks_of, said
 from bot.commands.lookup import check_present
 from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe
@@ -22,17 +24,16 @@ from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
 from bot.slack.message import Message
-from bot.views.amounts import count, duration, moment
+from bot.views.amounts import count, moment
 from bot.views.escape import escape
 from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
-from recipes.hours import hours_of, is_open, opens_after
 from recipes.replicas import nearest
 from recipes.schema import Recipe
 from workers.decision.budget import Owner
 from workers.decision.ceiling import ceiling_of
 from workers.deployment.condition import condition_of, is_ending
-from workers.deployment.events import Place
+from workers.deployment.events import Approval, DeploymentId, Place
 from workers.deployment.log import NameTaken
 
 GUESTS_LAUNCH_NOTHING = (
@@ -60,6 +61,7 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
 def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     recipe = ready_to_launch(command, caller, context)
     until = end_time(command, caller, context)
+    clocks = clocks_of(command, until, recipe, context.policy().clocks, context.now())
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
@@ -77,23 +79,15 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         command=text,
         usd=asked.usd,
         ceiling=ceiling,
-        needed=launch_needs(name, rungs, replicas, caller, context, lasts=until - context.now() if until else None),
+        needed=launch_needs(
+            name, rungs, replicas, caller, context, lasts=clocks.until - context.now() if clocks.until else None
+        ),
     )
     check_launch_approved(wish, caller, context)
     ceiling = capped(ceiling, context)
     try:
-        id_ = context.deployments.launch(
-            recipe,
-            name=name,
-            replicas=replicas,
-            place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
-            limits=allowed.limits,
-            once=caller.once,
-            until=until,
-            ceiling=ceiling,
-            stop_after_idle=command.stop_after_idle,
-            hours=command.hours or "",
-        )
+        whole = replace(command, name=name, replicas=replicas, limits=allowed.limits)
+        id_ = opened(whole, recipe, caller, context, ceiling=ceiling)
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
     state = context.deployments.by_id(id_)
@@ -102,21 +96,41 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         return Message(
             text=f"*{name}* was already launched by this button, and it is {status}. Launch it again from its card."
         )
-    ends = f"It ends {moment(until)}." if until else ""
-    if command.stop_after_idle:
-        ends = f"{ends} It ends after {duration(command.stop_after_idle)} without a request.".lstrip()
-    if command.hours:
-        ends = f"{ends} {_pauses(command.hours, context.now())}".lstrip()
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     prices = launch_prices(rungs, replicas, ceiling)
-    return Message(text=" ".join(filter(None, (first, prices, ends, read_by(readers)))))
+    return Message(text=" ".join(filter(None, (first, prices, said(clocks, context.now()), read_by(readers)))))
 
 
-def _pauses(text: str, now: datetime) -> str:
-    """When it pauses; if that is now, when it starts."""
-    hours = hours_of(text)
-    said = f"It pauses outside {escape(text)}."
-    return said if is_open(hours, now) else f"{said} It starts {moment(opens_after(hours, now))}."
+def opened(
+    command: Launch,
+    recipe: Recipe,
+    caller: Caller,
+    context: CommandContext,
+    *,
+    ceiling: Decimal | None,
+    approved: Approval | None = None,
+) -> DeploymentId:
+    """Store the deployment, once for each `once` of the caller. Raises NameTaken, CommandError."""
+    asked = end_time(command, caller, context)
+    clocks = clocks_of(command, asked, recipe, context.policy().clocks, context.now())
+    return context.deployments.launch(
+        recipe,
+        name=command.name or name_from(recipe.name),
+        replicas=command.replicas or max(recipe.replicas, 1),
+        place=Place(
+            team=caller.team,
+            channel=caller.channel,
+            user=caller.user,
+            shared_with=context.channels.readers(caller.channel),
+        ),
+        limits=command.limits,
+        once=caller.once,
+        until=clocks.until,
+        ceiling=ceiling,
+        approved=approved,
+        stop_after_idle=clocks.stop_after_idle,
+        hours=clocks.hours,
+    )
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, NotShown, WrongInput
-from bot.commands.form_inputs import at_input, command_of, entered_of, read
+from bot.commands.form_inputs import at_input, command_of, entered_of, kept, read
 from bot.commands.launch_handler import check_may_launch, launch
 from bot.commands.plan_handler import nearest_limits
 from bot.commands.recipe_catalog import name_from
@@ -70,7 +70,7 @@ def next_view(shown: JSON, context: CommandContext) -> JSON:
     """The form after a change, with the price of its present values, or why that is not known."""
     opened_in, asks = _metadata(shown)
     try:
-        return _view(read(_values(shown)), context, opened_in=opened_in, asks=asks)
+        return _view(_entered(shown), context, opened_in=opened_in, asks=asks)
     except CommandError as error:
         return view.repriced(shown, error.sentence)
     except (WorkersError, RecipeError) as error:
@@ -83,7 +83,7 @@ def next_view(shown: JSON, context: CommandContext) -> JSON:
 def submitted(shown: JSON, caller: Caller, context: CommandContext) -> Message:
     """Launch, once for each form. Raises CommandError, WrongInput and what `launch` raises."""
     opened_in, asks = _metadata(shown)
-    entered = read(_values(shown))
+    entered = _entered(shown)
     channel = entered.channel if asks else opened_in
     _check_reads(channel, caller, context, asks=asks)
     command = command_of(entered, context.sight.zone(caller.user))
@@ -157,6 +157,15 @@ def _values(shown: JSON) -> JSON:
     state = shown.get("state")
     values = state.get("values") if isinstance(state, dict) else None
     return values if isinstance(values, dict) else {}
+
+
+def _entered(shown: JSON) -> Entered:
+    """The values of the form. Raises WrongInput."""
+    try:
+        told = json.loads(shown.get("private_metadata") or "{}")
+    except (ValueError, TypeError):
+        told = {}
+    return kept(read(_values(shown)), told if isinstance(told, dict) else {})
 
 
 def _metadata(shown: JSON) -> tuple[str, bool]:

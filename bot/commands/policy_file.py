@@ -3,12 +3,15 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_hex
 
 from redis.exceptions import RedisError
 
 from bot.slack.failures import SlackFailed, SlackRefused
+from workers.deployment.audit import LONGEST, OPERATOR, AuditEntry, Outcome
+from workers.deployment.audit_stream import AuditStream
 from workers.policy.schema import Policy, PolicyError, mentioned_groups, policy_of
 from workers.policy.stored import StoredPolicy
 
@@ -57,8 +60,15 @@ def _listed(groups: Callable[[], Mapping[str, str]], path: Path) -> Mapping[str,
 class PolicyFile:
     """Keeps the stored policy as the file says. Safe to use from several threads."""
 
-    def __init__(self, path: Path | None, stored: StoredPolicy, groups: Callable[[], Mapping[str, str]]) -> None:
-        """`path`: None: there is no file, and the defaults hold."""
+    def __init__(
+        self,
+        path: Path | None,
+        stored: StoredPolicy,
+        groups: Callable[[], Mapping[str, str]],
+        audit: AuditStream | None = None,
+    ) -> None:
+        """`path`: None: there is no file, and the defaults hold. `audit`: gets an entry of each change."""
+        self._audit = audit
         self._path, self._stored, self._groups = path, stored, groups
         self._seen: Seen | None = None
         self._fault = ""
@@ -70,17 +80,35 @@ class PolicyFile:
     def load(self) -> None:
         """Read the file and store its policy. Raises PolicyError, SlackFailed, RedisError."""
         if self._path is None:
-            if self._stored.current() != Policy():
-                self._stored.put(Policy())
+            self._put(Policy())
             return
         seen = _seen(self._path)
         try:
             policy = read_policy(self._path, self._groups)
         except PolicyError as error:
             self._seen, self._fault = seen, str(error)
+            try:
+                self._record(Outcome.REFUSED, str(error)[:LONGEST])
+            except RedisError as away:
+                _LOG.warning("Redis does not answer (%s), so the audit lacks that a policy was refused", away)
             raise
-        self._stored.put(policy)
+        self._put(policy)
         self._seen, self._fault = seen, ""
+
+    def _put(self, policy: Policy) -> None:
+        if self._stored.current() == policy:
+            return
+        self._record(Outcome.DONE, "")  # before: without Redis, the policy does not change either
+        self._stored.put(policy)
+
+    def _record(self, outcome: Outcome, why: str) -> None:
+        if self._audit is None:
+            return
+        detail = f"MIXTRAL_POLICY={self._path}" if self._path else "without MIXTRAL_POLICY"
+        entry = AuditEntry(
+            at=datetime.now(UTC), who=OPERATOR, what="change the policy", outcome=outcome, detail=detail, why=why
+        )
+        self._audit.append(entry, once=f"policy.{token_hex(8)}")
 
     def refresh(self) -> None:
         """Read the file again if it has changed; a wrong one leaves the last policy in force, and is logged."""

@@ -57,3 +57,25 @@ def _in_their_place(user: str, state: Deployment, context: CommandContext) -> bo
 
 def _is_owned(state: Deployment, context: CommandContext) -> bool:
     return any(context.sight.is_active(owner) for owner in owners(state, context))
+
+
+COMMANDS = {
+    "launch": Permission.LAUNCH,
+    "ask": Permission.ASK,
+    "logs": Permission.SEE_LOGS,
+    "scale": Permission.SCALE,
+    "down": Permission.END,
+    "endpoint": Permission.SEE_KEY,
+    "status": Permission.LOOK,
+}
+"""The commands that a rule of the policy can forbid."""
+
+
+def forbidden_commands(user: str, channel: str, context: CommandContext) -> frozenset[str]:
+    """The commands that the policy does not let the user carry out in a channel, also for what they launched."""
+    rule = context.sight.rule(user, channel)
+    return frozenset(
+        command
+        for command, deed in COMMANDS.items()
+        if not may(user, deed, launcher=user, admins=context.admins, rule=rule)
+    )

@@ -7,7 +7,7 @@ from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, ladder_tasks, lost_control, offers, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, context, fenced, header, section
-from bot.views.clocks import clock_pairs
+from bot.views.clock_words import clock_pairs
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, code, escape, inert
 from bot.views.readers import read_by

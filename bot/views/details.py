@@ -9,7 +9,7 @@ from bot.views.amounts import moment, usd_per_hour
 from bot.views.attempts import preposition
 from bot.views.blocks import Block, actions, button, context, fenced, fields, header, listed, plain, section
 from bot.views.card import MAX_WORDS, WARNING, failed_last, tested
-from bot.views.clocks import clock_pairs
+from bot.views.clock_words import clock_pairs
 from bot.views.escape import clip, code, escape, inert
 from bot.views.offers import cloud, place
 from bot.views.recipes import notes

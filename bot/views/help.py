@@ -1,5 +1,7 @@
 """PURE: `/mixtral help`: every command in a line, or one of them with an example."""
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 from bot.language.command import SAME_AS, SLASH, USAGES, usage
@@ -138,13 +140,18 @@ ENTRIES = {
 }
 
 
-def help(command: str | None) -> Message:  # noqa: A001 - the command's own name
-    """All commands, or one with its usage and examples; all for an unknown command."""
+def help(command: str | None, forbidden: Collection[str] = ()) -> Message:  # noqa: A001 - the command's own name
+    """All commands, or one with its usage and examples; all for an unknown command.
+
+    `forbidden`: those that the policy does not let the person carry out here; they are left out of the list.
+    """
     known = SAME_AS.get(command, command) if command else None
     if known is None or known not in USAGES:
-        return _all()
+        return _all(forbidden)
     entry = ENTRIES[known]
     lines = [f"*{known}*: {entry.about}.", f"```\n{usage(known)}\n```", entry.more]
+    if known in forbidden:
+        lines.append("The policy of this installation does not let you do this here.")
     shown = "\n".join(f"`{SLASH} {example}`" for example in entry.examples)
     return Message(
         f"{usage(known)}: {entry.about}.",
@@ -152,10 +159,11 @@ def help(command: str | None) -> Message:  # noqa: A001 - the command's own name
     )
 
 
-def _all() -> Message:
-    lines = [f"`{SLASH} {_short(command)}` {entry.about}" for command, entry in ENTRIES.items()]
+def _all(forbidden: Collection[str]) -> Message:
+    allowed = [command for command in ENTRIES if command not in forbidden]
+    lines = [f"`{SLASH} {_short(command)}` {ENTRIES[command].about}" for command in allowed]
     return Message(
-        f"The commands are {', '.join(USAGES)}.",
+        f"The commands are {', '.join(allowed)}.",
         (
             section("\n".join(lines)),
             context(
@@ -163,7 +171,7 @@ def _all() -> Message:
                 "A message to me that is a whole command, such as `help` or `status`, is carried out if it changes "
                 "nothing; for one that changes something, I show you a button."
             ),
-            actions([form_button(f"{SLASH} launch")]),
+            *([] if "launch" in forbidden else [actions([form_button(f"{SLASH} launch")])]),
         ),
     )
 

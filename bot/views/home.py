@@ -10,7 +10,7 @@ from bot.language.command import SLASH
 from bot.views import budgets, spending, status, words
 from bot.views.amounts import count, moment, usd
 from bot.views.blocks import Block, actions, button, context, divider, header, section
-from bot.views.clocks import clocks
+from bot.views.clock_words import clocks
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, escape, inert
 from workers.decision.budget import Standing

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bot.views import offers
 from bot.views.blocks import Block, context, plain, section
-from bot.views.escape import unmarked
+from bot.views.escape import escape, unmarked
 
 CALLBACK = "launch_a_model"
 ACTION = "launching"
@@ -46,6 +46,10 @@ class Entered(Struct, frozen=True, kw_only=True):
     """Unix time at which it ends; 0: not given."""
     variables: dict[str, str] = {}
     channel: str = ""
+    stop_after_idle: str = ""
+    """As `--stop-after-idle` takes it; it has no input, and is kept from the command that opened the form."""
+    hours: str = ""
+    """As `--hours` takes it, likewise."""
 
 
 class Offered(Struct, frozen=True, kw_only=True):
@@ -74,6 +78,7 @@ def modal(entered: Entered, offered: Offered, *, opened_in: str, asks_channel: b
     blocks = [
         _recipe(entered, offered),
         section(offered.price) | {"block_id": PRICE},
+        *_clocks_kept(entered),
         *([_channel(entered)] if asks_channel else []),
         _spot(entered),
         *_gpus(entered, offered),
@@ -87,7 +92,7 @@ def modal(entered: Entered, offered: Offered, *, opened_in: str, asks_channel: b
     return {
         "type": "modal",
         "callback_id": CALLBACK,
-        "private_metadata": json.dumps({"channel": opened_in, "asks": asks_channel}),
+        "private_metadata": json.dumps({"channel": opened_in, "asks": asks_channel} | _clocks(entered)),
         "title": plain("Launch a model", 24),
         "submit": plain("Launch", 24),
         "close": plain("Cancel", 24),
@@ -106,6 +111,19 @@ def repriced(shown: dict[str, Any], price: str) -> dict[str, Any]:
 def of_recipe(block: str, recipe: str, more: str = "") -> str:
     """The block id of an input that only this recipe has."""
     return ":".join((block, recipe, more) if more else (block, recipe))
+
+
+def _clocks(entered: Entered) -> dict[str, str]:
+    """The clocks that the form keeps without an input for them."""
+    given = {"stop_after_idle": entered.stop_after_idle, "hours": entered.hours}
+    return {name: value for name, value in given.items() if value}
+
+
+def _clocks_kept(entered: Entered) -> list[Block]:
+    idle = f"ends after {entered.stop_after_idle} without a request" if entered.stop_after_idle else ""
+    hours = f"pauses outside {entered.hours}" if entered.hours else ""
+    kept = " and ".join(filter(None, (idle, hours)))
+    return [context(f"As the command says, it {escape(kept)}.")] if kept else []
 
 
 def _recipe(entered: Entered, offered: Offered) -> Block:

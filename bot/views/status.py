@@ -9,7 +9,7 @@ from bot.slack.message import Message
 from bot.views import card, endpoint, ladder, lost_control, offers, replicas, words
 from bot.views.amounts import count, duration, per_hour_and_day, usd_per_hour
 from bot.views.blocks import actions, context, header, listed, section
-from bot.views.clocks import clocks
+from bot.views.clock_words import clocks
 from bot.views.command_button import form_button
 from bot.views.escape import code, escape
 from workers.deployment.attempt import MAY_COST

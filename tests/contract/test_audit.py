@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from bot.cli import audit_command, operate_command
 from bot.commands.context import Caller
@@ -61,6 +62,15 @@ def test_an_event_and_its_entry_are_appended_together_or_not_at_all(log, audit):
     assert [(entry.what, entry.deployment) for entry in entries(audit)] == [("launch", id_), ("scale", id_)]
     log.open(new_id(), requested("m"), "mxk_secret", "t1")
     assert len(entries(audit)) == 2
+
+
+def test_with_a_damaged_audit_nothing_is_appended_and_so_nothing_is_bought(redis, log):
+    id_ = log.open(new_id(), requested("m"), "mxk_secret", "t1")
+    redis.delete(AUDIT)
+    redis.set(AUDIT, "no stream")
+    with pytest.raises(ResponseError):
+        log.append(id_, 1, [scaled()])
+    assert log.version(id_) == 1
 
 
 def test_a_request_whose_event_is_in_the_audit_is_not_there_twice(log, audit):

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from workers.clouds.driver import Driver, DriverError, Refused
 from workers.control.advance import Advance
 from workers.control.recording import Recorder
 from workers.control.sweeper import LEDGER_EVERY, Sweeper
+from workers.decision.ceiling import raised
 from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import DeploymentStatus, condition_of
@@ -107,7 +109,7 @@ class Loop:
             clock=lambda: self.now,
         )
 
-    def launch(self, name="m", replicas=1, until=None, stop_after_idle=None, hours="", **recipe):
+    def launch(self, name="m", replicas=1, *, until=None, ceiling=None, stop_after_idle=None, hours="", **recipe):
         made = replace(SCRIPTED, **recipe)
         return self.requests.launch(
             made,
@@ -117,6 +119,7 @@ class Loop:
             limits=Limits(),
             once=name,
             until=until,
+            ceiling=ceiling,
             stop_after_idle=stop_after_idle,
             hours=hours,
         )
@@ -161,6 +164,21 @@ def printed(loop, id_, token, *said):
 
 def running(loop):
     return [s for s in loop.cloud.owned("i-1") if s.presence == "running"]
+
+
+def test_no_machine_is_bought_over_the_ceiling_until_a_person_raises_it(loop):
+    id_ = loop.launch(replicas=3, ceiling=Decimal("2.50"))
+    loop.settle(20)
+    assert len(running(loop)) == 2
+    state = loop.state(id_)
+    assert "the ceiling of 2.50 USD/h leaves 0.50 USD/h for a further replica" in state.exhausted.why
+    assert "`/mixtral scale m 3`" in state.exhausted.why
+    loop.cloud.end(loop.cloud.running()[0])
+    loop.settle(40)
+    assert len(running(loop)) == 2, "a replica that failed is replaced, and no other one is bought"
+    loop.requests.scale(id_, 3, by="U", ceiling=raised(state, 3, state.rungs))
+    loop.settle()
+    assert len(running(loop)) == 3
 
 
 def test_a_launch_settles_and_a_stop_ends_all_of_it(loop):

@@ -146,6 +146,7 @@ def play(played):
     call("conversations.info", channel=MIXTRAL)
     call("conversations.members", channel=seed.OPS)
     call("team.info", team=seed.TEAM_ID)
+    call("usergroups.users.list", usergroup=next(iter(seed.USER_GROUPS)))
     call("conversations.open", users=ROBIN)
     posted = call("chat.postMessage", channel=MIXTRAL, text="x", blocks=HOME["blocks"], metadata=METADATA)["ts"]
     call("chat.postMessage", channel=MIXTRAL, markdown_text="**x**", thread_ts=posted)

@@ -98,7 +98,7 @@ class Bot:
         self.client = WebClient(BOT_TOKEN, base_url=slack.api_url)
         channels = SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis)
         directory = channels.directory
-        sight = Sight(directory, ())
+        sight = Sight(directory, (), StoredPolicy(redis).current)
         self.context = CommandContext(
             deployments=self.requests,
             recipes=RecipeCatalog((RECIPES,), {}, "scripted"),

@@ -313,14 +313,9 @@ class Advance:
                 self._log.record(state.id, state.version, [progressed])
             raise
         else:
-            event = self._created(attempt, machine)
+            disk, taken = _disk_gib(request, machine), _as_requested(machine, request)
+            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
         self._log.record(state.id, state.version, [event])
-
-    def _created(self, attempt: Attempt, machine: Machine) -> MachineCreated:
-        request = attempt.request
-        disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
-        taken = _as_requested(machine, request)
-        return MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
 
     def _driver(self, attempt: Attempt) -> Driver:
         cloud = attempt.offer.cloud
@@ -353,7 +348,9 @@ class Advance:
             driver = self._driver(attempt)
             if attempt.machine is None and (found := driver.find(token, known)) is not None:
                 # A worker ended before it had the answer. The machine is booked before it ends, because it was billed.
-                self._log.record(state.id, state.version, [self._created(attempt, found)])
+                disk, taken = _disk_gib(attempt.request, found), _as_requested(found, attempt.request)
+                made = MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
+                self._log.record(state.id, state.version, [made])
                 return
             tail = self._confidential.log_tail(state, driver, token, known) if attempt.failure else ""
             driver.terminate(token, known)
@@ -396,6 +393,10 @@ def _as_requested(found: Machine, request: MachineRequest) -> Machine:
     there = found.offer
     taken = (offer for offer in request.offers if _place(offer) == _place(there))
     return replace(found, offer=next(taken, there))
+
+
+def _disk_gib(request: MachineRequest, machine: Machine) -> int | None:
+    return (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
 
 
 def _place(offer: Offer) -> tuple[str, str, str, str, bool]:

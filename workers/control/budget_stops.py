@@ -1,7 +1,7 @@
 """Schedules the end of what runs when a budget with `then: stop` is used up: once in each of its windows."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from redis import Redis
 
@@ -15,6 +15,9 @@ from workers.deployment.state import Deployment
 from workers.policy.budgets import Then
 from workers.policy.stored import StoredPolicy
 
+LOOK_EVERY = timedelta(seconds=10)
+"""Interval between two looks: each adds up every machine of the window."""
+
 
 class BudgetStops:
     """Part of the sweeper. The end is announced 15 minutes before, and a person can keep the deployment."""
@@ -24,9 +27,13 @@ class BudgetStops:
         self._ledger = Ledger(redis)
         self._log = log
         self._scheduled: set[EventId] = set()
+        self._looked_at: datetime | None = None
 
     def look(self, states: Iterable[Deployment], now: datetime) -> None:
         """Raises RedisError."""
+        if self._looked_at is not None and abs(now - self._looked_at) < LOOK_EVERY:
+            return
+        self._looked_at = now
         budgets = self._policy.current().budgets
         if not any(budget.then is Then.STOP for budget in budgets.limits):
             return

@@ -223,7 +223,10 @@ def _standing(budget: Budget, id_: str, period: Period, book: Book, span: tuple[
     assert limit is not None  # noqa: S101 - `_limits` yields no others
     window, now = span
     used, reserved = Decimal(0), Decimal(0)
+    begin = window.since.astimezone(UTC)
     for use in book.uses.values():
+        if use.ended is not None and use.ended <= begin:
+            continue  # most have ended long ago
         if _is_whole(budget) or (use.owner and owner_of(use.owner).id(budget.scope) == id_):
             used += use.cost(window.since, now)
             if use.ended is None:

@@ -31,7 +31,9 @@ from workers.deployment.events import (
     ReplicasAbandoned,
     Requested,
     ScaleRequested,
+    Shared,
     StopRequested,
+    Unshared,
 )
 from workers.placement.offer import Offer
 
@@ -116,6 +118,10 @@ def _deed_of_a_person(event: AnyEvent) -> AuditEntry | None:
             return AuditEntry(at=at, who=by, what="issue a key", detail=f"{key} for {user}")
         case KeyRevoked(at=at, by=by, key=key):
             return AuditEntry(at=at, who=by, what="revoke a key", detail=key)
+        case Shared(at=at, by=by, user=user):
+            return AuditEntry(at=at, who=by, what="share", detail=f"with {user}")
+        case Unshared(at=at, by=by, user=user):
+            return AuditEntry(at=at, who=by, what="unshare", detail=f"with {user}")
         case EndScheduled(at=at, by=by, until=until):
             return AuditEntry(at=at, who=by or CONTROL, what="set the end", detail=f"until {until.isoformat()}")
         case ClockHeld(at=at, by=by, until=until, clock=clock, why=why):

@@ -52,7 +52,8 @@ _decode = msgspec.json.Decoder(AnyEvent).decode
 _decode_newer = msgspec.json.Decoder(NewerEvent).decode
 
 # Each event is followed, after all events, by its entry in the ledger (KEYS[3]), or by an empty string; these, in the
-# same way, by the entries in the audit, and by the mark of the request, or an empty string.
+# same way, by the entries in the audit, and by the mark of the request, or an empty string. The audit is first: if its
+# stream is damaged, nothing is appended, and so nothing is bought.
 # `rest`: index of the first argument after them. Reply: 1 when appended, 0 when the log is not at the expected version.
 _APPEND = f"""
 {_AUDIT}
@@ -62,15 +63,17 @@ local version = 0
 if #last > 0 then version = tonumber(string.match(last[1][1], '^(%d+)')) end
 if version ~= tonumber(ARGV[2]) then return 0 end
 local count = tonumber(ARGV[3])
+for i = 2 * count + 4, 3 * count + 3 do
+  if ARGV[i] ~= '' then
+    audit(ARGV[i])
+    if ARGV[3 * count + 4] ~= '' then redis.call('SET', ARGV[3 * count + 4], 1, 'EX', AUDITED_FOR) end
+  end
+end
 for i = 4, count + 3 do
   version = version + 1
   redis.call('XADD', KEYS[1], version .. '-0', 'e', ARGV[i])
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', FEED_LENGTH, '*', 'd', ARGV[1], 'v', version)
   if ARGV[i + count] ~= '' then redis.call('XADD', KEYS[3], '*', 'e', ARGV[i + count]) end
-  if ARGV[i + 2 * count] ~= '' then
-    audit(ARGV[i + 2 * count])
-    if ARGV[3 * count + 4] ~= '' then redis.call('SET', ARGV[3 * count + 4], 1, 'EX', AUDITED_FOR) end
-  end
 end
 local rest = 3 * count + 5
 """

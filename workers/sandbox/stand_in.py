@@ -6,9 +6,10 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Container
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -20,6 +21,25 @@ class Machines(Protocol):
     def kill(self, id_: str, /) -> None: ...
     def console(self, id_: str, /) -> str: ...
     def alive(self, id_: str, /) -> bool: ...
+
+
+Clock: TypeAlias = Callable[[], datetime]
+"""Returns the present time, timezone-aware; a simulation passes its own."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Billed(Struct, frozen=True, kw_only=True):
+    """A machine that has ended, as the cloud bills it."""
+
+    machine: str
+    zone: str
+    instance_type: str
+    spot: bool
+    began: datetime
+    ended: datetime
 
 
 class AnyFault(Struct, frozen=True, kw_only=True):

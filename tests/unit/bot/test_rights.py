@@ -655,6 +655,8 @@ EFFECTS = {
     "key new": "issue a key",
     "key button": "issue a key",
     "key revoke": "revoke a key",
+    "share": "share",
+    "unshare": "unshare",
 }
 """What an event says of a deed that is done; of the others, the audit has the request alone."""
 EVENTS = {"status by mention", "mention", "thread reply", "stop an answer", "direct message", "home"}

@@ -14,7 +14,7 @@ from workers.clouds.aws.quota import code_of
 from workers.sandbox.ec2.catalog import Catalog, vcpus, zones
 from workers.sandbox.ec2.faults import OF_AN_OFFER, UNSEEN, Faults
 from workers.sandbox.ec2.lives import Lives, Pool
-from workers.sandbox.stand_in import Machines
+from workers.sandbox.stand_in import Clock, Machines, utc_now
 
 # Creating moto's images in each region takes as long as ten calls, and a launch finds its image in SSM.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -26,7 +26,7 @@ DEFAULT_QUOTA = 10_000.0
 class Cloud:
     """One account. The caller of a method holds `lock`, unless its docstring excludes that."""
 
-    def __init__(self, machines: Machines, catalog: Catalog, account: str) -> None:
+    def __init__(self, machines: Machines, catalog: Catalog, account: str, clock: Clock = utc_now) -> None:
         self.catalog = catalog
         self.account = account
         self.lock = threading.RLock()
@@ -37,7 +37,7 @@ class Cloud:
         self._quotas: list[tuple[str, str, float]] = []
         self._made_at: dict[str, float] = {}
         self._answers: dict[tuple[str, str, str], tuple[str, Any]] = {}
-        self.lives = Lives(machines, account, self.faults, self.lock)
+        self.lives = Lives(machines, account, self.faults, self.lock, clock)
 
     def is_used(self, region: str) -> bool:
         """Whether moto has created the region. Creating it is slow, and an empty list does not need it."""

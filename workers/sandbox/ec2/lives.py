@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,12 +15,12 @@ from moto.ec2.models.instances import Instance
 from msgspec import Struct
 
 from workers.sandbox.ec2.faults import ON_DEMAND, SPOT, Faults
-from workers.sandbox.stand_in import Machines
+from workers.sandbox.stand_in import Billed, Clock, Machines
 
 EXPIRY = "mixtral-expiry"
 LOOK_EVERY = 0.5  # seconds
-FORGOTTEN_AFTER = 3600.0
-"""Seconds for which EC2 lists an instance after its end."""
+FORGOTTEN_AFTER = timedelta(hours=1)
+"""Time for which EC2 lists an instance after its end."""
 
 PENDING, RUNNING, STOPPED, TERMINATED = (0, "pending"), (16, "running"), (80, "stopped"), (48, "terminated")
 
@@ -56,14 +56,15 @@ class Pool(Struct, frozen=True, kw_only=True):
 
 
 class Life(Struct, kw_only=True):
-    """An instance and its machine; times are those of `time.monotonic`."""
+    """An instance and its machine."""
 
     instance: Any
     pool: Pool
     public: bool
     """Whether it gets a public address."""
     booted_at: float | None = None
-    ended_at: float | None = None
+    """By `time.monotonic`."""
+    ended_at: datetime | None = None
     console: str = ""
     fate: tuple[float, str] | None = None
     """Seconds from boot to end, and a key of REASONS."""
@@ -72,11 +73,14 @@ class Life(Struct, kw_only=True):
 class Lives:
     """The instances of one account. The caller of a method holds `lock`, unless its docstring excludes that."""
 
-    def __init__(self, machines: Machines, account: str, faults: Faults, lock: threading.RLock) -> None:
+    def __init__(self, machines: Machines, account: str, faults: Faults, lock: threading.RLock, clock: Clock) -> None:
         self.machines = machines
         self._account = account
         self._faults = faults
         self._lock = lock
+        self._clock = clock
+        self.bill: list[Billed] = []
+        """The machines that have ended."""
         self._lives: dict[str, Life] = {}
         self._stopping = threading.Event()
         threading.Thread(target=self._watch, daemon=True, name="ec2-lives").start()
@@ -87,6 +91,7 @@ class Lives:
         for code, fate in (("preempted", "preempt"), ("deleted", "delete")):
             if fault := self._faults.silent(code, "CreateFleet", **pool.about):
                 life.fate = (fault.seconds, fate)
+        instance.launch_time = self._clock().astimezone(UTC).replace(microsecond=0, tzinfo=None)  # as moto has it
         self._lives[instance.id] = life
         _state(instance, PENDING)
         text = user_data.decode() if user_data else ""
@@ -114,7 +119,7 @@ class Lives:
         life = self._lives.get(instance_id)
         if life is None or life.ended_at is not None:
             return
-        life.ended_at = time.monotonic()
+        life.ended_at = self._clock()
         with contextlib.suppress(Exception):  # the machine may have failed to boot
             life.console = self.machines.console(instance_id)
         self.machines.kill(instance_id)
@@ -123,7 +128,16 @@ class Lives:
         _state(life.instance, STOPPED if stops else TERMINATED)
         life.instance.nics[0].public_ip = None
         code, words = REASONS[how]
-        _tell_when(life.instance, how)
+        _tell_when(life.instance, how, life.ended_at)
+        billed = Billed(
+            machine=instance_id,
+            zone=life.pool.zone,
+            instance_type=life.pool.type_,
+            spot=life.pool.spot,
+            began=life.instance.launch_time.replace(tzinfo=UTC),
+            ended=life.ended_at,
+        )
+        self.bill.append(billed)
         life.instance.state_reason.code, life.instance.state_reason.message = code, f"{code}: {words}"
 
     def console(self, instance_id: str) -> str:
@@ -134,15 +148,15 @@ class Lives:
 
     def settle(self) -> None:
         """End instances that are expired, without a machine, or due by a fault; remove those that ended long ago."""
-        now = time.monotonic()
+        now, today = time.monotonic(), self._clock()
         for id_, life in list(self._lives.items()):
             if life.ended_at is not None:
-                if now - life.ended_at > FORGOTTEN_AFTER:
+                if today - life.ended_at > FORGOTTEN_AFTER:
                     self._forget(id_)
             elif life.booted_at is not None:
                 if life.fate and now - life.booted_at >= life.fate[0]:
                     self.end(id_, life.fate[1])
-                elif not self.machines.alive(id_) or _expired(life.instance):
+                elif not self.machines.alive(id_) or _expired(life.instance, today):
                     self.end(id_, "shut down")
 
     def named(self, word: str) -> str | None:
@@ -179,10 +193,9 @@ def _state(instance: Instance, state: tuple[int, str]) -> None:
     instance._state.code, instance._state.name = state  # noqa: SLF001 - moto has no public way to set other states
 
 
-def _tell_when(instance: Instance, how: str) -> None:
+def _tell_when(instance: Instance, how: str, at: datetime) -> None:
     """As EC2 does: only an end by its API is told with its time, in GMT."""
-    at = datetime.now(UTC)
-    told = f"User initiated ({at:%Y-%m-%d %H:%M:%S} GMT)" if how == "delete" else REASONS[how][0]
+    told = f"User initiated ({at.astimezone(UTC):%Y-%m-%d %H:%M:%S} GMT)" if how == "delete" else REASONS[how][0]
     instance._reason = told  # noqa: SLF001 - as above
 
 
@@ -190,9 +203,9 @@ def _tags(instance: Instance) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in instance.get_tags()}
 
 
-def _expired(instance: Instance) -> bool:
+def _expired(instance: Instance, now: datetime) -> bool:
     """Whether the instance has expired. Replaces the deadman, which sandbox machines do not run."""
     try:
-        return msgspec.convert(_tags(instance)[EXPIRY], datetime) <= datetime.now(UTC)
+        return msgspec.convert(_tags(instance)[EXPIRY], datetime) <= now
     except (KeyError, msgspec.ValidationError):
         return False

@@ -29,7 +29,7 @@ from workers.sandbox.ec2.catalog import Catalog
 from workers.sandbox.ec2.cloud import Cloud
 from workers.sandbox.ec2.faults import OF_A_CALL, OF_AN_OFFER, Fault
 from workers.sandbox.ec2.price_list import products
-from workers.sandbox.stand_in import Machines, main
+from workers.sandbox.stand_in import Clock, Machines, main, utc_now
 
 SIGNED = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 IMAGES = "/aws/service/deeplearning/ami/"
@@ -184,8 +184,10 @@ class Server(ThreadedWSGIServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, machines: Machines, catalog: Catalog | None = None) -> None:
-        self.cloud = Cloud(machines, catalog or Catalog(), str(next(ACCOUNTS)))
+    def __init__(
+        self, port: int, machines: Machines, catalog: Catalog | None = None, *, clock: Clock = utc_now
+    ) -> None:
+        self.cloud = Cloud(machines, catalog or Catalog(), str(next(ACCOUNTS)), clock)
         super().__init__("127.0.0.1", port, Ec2(self.cloud), handler=Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 

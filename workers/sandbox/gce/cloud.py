@@ -4,14 +4,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from workers.clouds.gcp.quota import GLOBAL
 from workers.errors import WorkersError
 from workers.sandbox.gce.catalog import Catalog
 from workers.sandbox.gce.faults import IN_THE_OPERATION, ApiError, Faults, operation_error
-from workers.sandbox.gce.operations import Clock, Json, Operations, utc_now
-from workers.sandbox.stand_in import Machines
+from workers.sandbox.gce.operations import Json, Operations
+from workers.sandbox.stand_in import Billed, Clock, Machines, utc_now
 
 NOT_COUNTED = ("TERMINATED", "STOPPED", "SUSPENDED")
 
@@ -37,6 +38,8 @@ class Cloud(Operations):
         self.calls: list[Json] = []
         self.firewalls: dict[str, Json] = {}
         self.instances: dict[tuple[str, str], Json] = {}
+        self.bill: list[Billed] = []
+        """The machines that were deleted."""
         self._allocates_in = allocates_in
         self._requested: dict[str, str] = {}  # requestId to operation's name
 
@@ -155,6 +158,17 @@ class Cloud(Operations):
             if self.instances.get(key) is instance:
                 del self.instances[key]
         self.finish(operation)
+        ended = instance.get("lastStopTimestamp") or operation["endTime"]
+        billed = Billed(
+            machine=instance["name"],
+            zone=key[0],
+            instance_type=instance["machineType"].rsplit("/", 1)[-1],
+            spot=is_spot(instance),
+            began=datetime.fromisoformat(instance["creationTimestamp"]),
+            ended=datetime.fromisoformat(ended),
+        )
+        with self.changed:
+            self.bill.append(billed)
 
     def change(self, project: str, zone: str, name: str, part: str, sent: Json) -> Json:
         """`setLabels` and `setMetadata`; `sent` must contain the present fingerprint. Raises ApiError."""

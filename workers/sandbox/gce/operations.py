@@ -2,22 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from workers.sandbox.gce.faults import ApiError
+from workers.sandbox.stand_in import Clock, utc_now
 
 LONGEST_WAIT = 120.0  # seconds, as in GCE
 
 Json: TypeAlias = dict[str, Any]
-
-Clock: TypeAlias = Callable[[], datetime]
-"""Returns the present time, timezone-aware; a simulation passes its own."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Operations:

@@ -15,8 +15,7 @@ from workers.sandbox.gce.catalog import Catalog
 from workers.sandbox.gce.cloud import Cloud
 from workers.sandbox.gce.faults import ApiError
 from workers.sandbox.gce.methods import Call, Gce
-from workers.sandbox.gce.operations import Clock, utc_now
-from workers.sandbox.stand_in import Machines, main
+from workers.sandbox.stand_in import Clock, Machines, main, utc_now
 
 PROJECT = r"/compute/v1/projects/(?P<project>[^/]+)"
 IN_ZONE = PROJECT + r"/zones/(?P<zone>[^/]+)"

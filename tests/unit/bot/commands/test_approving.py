@@ -90,6 +90,19 @@ def test_a_launch_above_the_threshold_waits_and_buys_nothing(office, redis):
     assert "it costs 66.00 USD/h" in event.approved.reason
 
 
+def test_an_approved_launch_has_every_option_of_the_command(office):
+    typed = 'launch as fast --replicas 3 --max-price 41 --for 8h --stop-after-idle 2h --hours "mon-fri 09:00-19:00 UTC"'
+    approving.approve(asks(office, typed).id, caller(APPROVER), office.context)
+    state = office.requests.get("fast")
+    assert (state.wanted, state.limits.max_price) == (3, 41)
+    governed(office, usd_per_hour=None)
+    says(office, typed.replace("fast", "other"))
+    other = office.requests.get("other")
+    assert (state.stop_after_idle, state.hours) == (other.stop_after_idle, other.hours)
+    assert state.stop_after_idle == timedelta(hours=2)
+    assert abs(state.until - other.until) < timedelta(minutes=1)
+
+
 def test_what_needs_no_approval_is_held_below_the_threshold(office):
     assert "Its ceiling is 50.00 USD/h" in says(office, "launch as small --replicas 2")
     assert office.requests.get("small").ceiling == 50

@@ -27,6 +27,9 @@ from workers.api import LogsGone
 from workers.deployment.events import Clock, EndAnnounced
 from workers.deployment.log import Log, stamp
 from workers.placement.limits import Limits
+from workers.policy.clocks import Clocks
+from workers.policy.schema import Policy
+from workers.policy.stored import StoredPolicy
 
 
 @pytest.fixture
@@ -451,6 +454,19 @@ def test_a_deployment_launched_for_some_hours_is_kept_by_the_button_of_its_annou
         kept = handlers.keep(office.requests.get("fast"), datetime.fromtimestamp(seconds, UTC), caller, office.context)
         assert said in kept.text
     assert office.requests.get("fast").until == state.until + alerts.KEPT_FOR
+
+
+def test_nobody_keeps_a_deployment_for_longer_than_the_policy_allows(office, redis):
+    StoredPolicy(redis).put(Policy(clocks=Clocks(most_lasts=timedelta(hours=2), stop_after_idle=timedelta(hours=1))))
+    office.says(Launch(name="fast", lasts=timedelta(hours=1)))
+    state = office.requests.get("fast")
+    assert state.stop_after_idle == timedelta(hours=1)
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once="t", response_url="https://respond")
+    assert "now ends" in handlers.keep(state, state.until, caller, office.context).text
+    state = office.requests.get("fast")
+    assert state.until == state.requested_at + timedelta(hours=2)
+    assert "cannot be kept" in handlers.keep(state, state.until, caller, office.context).text
+    assert office.requests.get("fast").until == state.until
 
 
 def test_a_deployment_that_would_end_for_lack_of_requests_is_kept_by_its_button_and_once(office, redis):

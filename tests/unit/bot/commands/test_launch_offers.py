@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -150,6 +150,22 @@ def test_without_a_name_it_gets_the_one_that_the_form_showed(office):
     sent(office, second)
     sent(office, second)
     assert [state.name for state in office.requests.all()] == ["mixtral-8x7b", "mixtral-8x7b-2"]
+
+
+def test_the_clocks_of_a_command_are_kept_and_said_also_after_a_change(office):
+    clocks = "--stop-after-idle 2h --hours 'mon 09:00-19:00 Europe/Paris'"
+    view = after(office, form(office, f"/mixtral launch mistral-7b as fast {clocks}"), max_price="3")
+    assert "ends after 2h without a request and pauses outside mon 09:00-19:00 Europe/Paris" in words(view)
+    sent(office, view)
+    state = office.requests.get("fast")
+    assert (state.stop_after_idle, state.hours) == (timedelta(hours=2), "mon 09:00-19:00 Europe/Paris")
+
+
+def test_forged_clocks_start_nothing(office):
+    view = form(office) | {"private_metadata": json.dumps({"channel": HERE, "asks": False, "hours": "x"})}
+    with pytest.raises(CommandError, match="--hours"):
+        sent(office, view)
+    assert office.requests.all() == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import pytest
 
 from bot.commands.policy_file import PolicyFile, read_policy
 from bot.slack.failures import SlackRefused
+from workers.deployment.audit import decode
+from workers.deployment.audit_stream import AuditStream
 from workers.policy.rules import Right
 from workers.policy.schema import Policy, PolicyError
 from workers.policy.stored import StoredPolicy
@@ -37,13 +39,20 @@ def test_a_policy_is_stored_at_the_start_and_after_each_change(redis, file):
 
 def test_a_wrong_change_is_said_once_and_leaves_the_last_policy_in_force(redis, file, caplog):
     stored = StoredPolicy(redis)
-    kept = PolicyFile(file, stored, groups)
+    kept = PolicyFile(file, stored, groups, AuditStream(redis))
+    kept.load()
     kept.load()
     file.write_bytes(WRONG)
     with caplog.at_level(logging.WARNING):
         kept.refresh()
         kept.refresh()
     assert len(caplog.records) == 1
+    changes = [decode(raw) for _, raw in AuditStream(redis).read()]
+    assert [(one.what, one.outcome.value) for one in changes] == [
+        ("change the policy", "done"),
+        ("change the policy", "refused"),
+    ]
+    assert "did you mean look?" in changes[1].why
     assert "did you mean look?" in kept.fault()
     assert stored.current().rules[0].may == (Right.LOOK,)
     file.unlink()

@@ -90,3 +90,14 @@ def test_a_scale_stays_within_the_limit_of_a_launch_and_so_does_its_ceiling(offi
     assert "25.00 USD/h for one launch" in office.says("scale fast 4")
     assert office.requests.get("fast").wanted == 3
     assert "from 3 replicas to 1" in office.says("scale fast 1"), "less is always allowed"
+
+
+def test_help_shows_what_the_person_may_do_here(office, redis):
+    holds(redis, "{may: [look, ask]}")
+    said = office.says("help")
+    assert "/mixtral ask" in said
+    assert not [
+        command for command in ("launch", "scale", "down", "logs", "endpoint") if f"`/mixtral {command} " in said
+    ]
+    assert "does not let you do this here" in office.says("help launch")
+    assert "`/mixtral launch" in office.says("help", user="UADMIN")
