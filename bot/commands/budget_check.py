@@ -27,7 +27,8 @@ def check_launch(owner: Owner, ladder: Callable[[], Iterable[Rung]], context: Co
     refused = purchase(offers, standings)
     if refused.refused_by is not None:
         admins = f" Admins: {', '.join(map(user, sorted(context.admins)))}." if context.admins else ""
-        raise CommandError(f"{escape(why_refused(refused.refused_by, refused.price))}{admins}")
+        why = escape(why_refused(refused.refused_by, refused.price))
+        raise CommandError(f"No machine fits into a budget, so nothing was started. {why}{admins}")
 
 
 def check_scale(state: Deployment, replicas: int, context: CommandContext) -> None:

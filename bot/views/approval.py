@@ -21,13 +21,13 @@ DAYS = 30
 def asked(request: DirectRequest) -> Message:
     """The message to each approver: the plan and its price per hour, day and month."""
     sentence = f"{user(request.asker)} asks for an approval to {deed_of(request)}, because {request.needed}."
-    month = f", {usd(request.usd * 24 * DAYS)} in {DAYS} days"
-    price = f"*At the cheapest offer*: {per_hour_and_day(request.usd)}{month}."
-    most = ""
+    price = f"{per_hour_and_day(request.usd)}, {usd(request.usd * 24 * DAYS)} in {DAYS} days"
+    lines = [f"*At the cheapest offer*  {price}"]
     if request.ceiling is not None:
-        most = f" *Ceiling*: {usd_per_hour(request.ceiling)}; what stays under it needs no second approval."
+        lines.append(f"*Ceiling*  {usd_per_hour(request.ceiling)}: what stays under it needs no second approval")
     if request.left is not None:
-        most += f" *Left of the tightest budget*: {usd(request.left)}."
+        lines.append(f"*Left of the tightest budget*  {usd(request.left)}")
+    lines.append(f"*Command*  {code(clip(request.command, 1000))}")
     buttons = [
         button("Approve", APPROVE, request.id, style="primary"),
         button("Deny", DENY, request.id, style="danger"),
@@ -36,7 +36,7 @@ def asked(request: DirectRequest) -> Message:
         sentence,
         (
             section(sentence),
-            section(f"{price}{most}\n{code(clip(request.command, 1000))}"),
+            section("\n".join(lines)),
             actions(buttons),
             context(f"Nothing is bought before an approval. The buttons work until {moment(request.expires_at)}."),
         ),
@@ -56,11 +56,12 @@ def outcome(request: DirectRequest) -> Message:
 def sent(request: DirectRequest) -> Message:
     """The reply to the command."""
     who = ", ".join(user(approver) for approver in request.approvers)
-    return _said(
-        f"To {deed_of(request)} needs an approval, because {request.needed}: nothing was started yet. {who} can "
-        f"approve it, and got a direct message. The answer follows in your direct messages with the bot; without an "
-        f"answer, the request expires {moment(request.expires_at)}."
+    sentence = f"To {deed_of(request)} needs an approval, because {request.needed}: nothing was started yet."
+    then = (
+        f"{who} can approve it, and got a direct message. The decision follows in your direct messages with the bot. "
+        f"Without one, the request expires {moment(request.expires_at)}."
     )
+    return Message(f"{sentence} {then}", (section(sentence), context(then)))
 
 
 def waits(request: DirectRequest | None) -> Message:

@@ -143,14 +143,13 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     elif not deployment.established:
         running.append(("Recipe", code(deployment.recipe.name)))
     launched = [("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}")]
-    if deployment.approved is not None:
-        launched.append(
-            ("Approved", f"by {words.user(deployment.approved.by)}, because {inert(deployment.approved.reason)}")
-        )
     launched += clock_pairs(deployment)
     if deployment.ended and over:
         launched.append(("Down since", moment(deployment.ended.at)))
-    return section("\n".join(_pairs(pairs) for pairs in (cost, running, launched) if pairs))
+    approved = []
+    if (by := deployment.approved) is not None:
+        approved.append(("Approved", f"by {words.user(by.by)}: {inert(by.reason)}"))
+    return section("\n".join(_pairs(pairs) for pairs in (cost, running, launched, approved) if pairs))
 
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> str:

@@ -22,6 +22,9 @@ MAX_ROWS = 12
 MAX_BARS = 20
 """Maximum number of categories of Slack's charts."""
 
+MAX_LONG_LABELS = 10
+"""Maximum number of labels with a month that Slack has room for; of more within one month, the title names it."""
+
 SEEN = "for the deployments that you can see"
 
 
@@ -119,7 +122,8 @@ def _row(those: Sequence[Use], span: Span) -> str:
     )
     running = sum(use.ended is None for use in those)
     state = f"{count(running, 'machine')} running" if running else "ended"
-    return f"{usd(_sum(those, span))} · {name} · {hours.quantize(Decimal('0.1'))} machine hours · {state}"
+    used = hours.quantize(Decimal("0.1"))
+    return f"{usd(_sum(those, span))} · {name} · {used or 'under 0.1'} machine hours · {state}"
 
 
 def _said(used: Sequence[Use], span: Span, seen: str) -> str:
@@ -140,7 +144,7 @@ def _ends(used: Sequence[Use]) -> str:
     """How many ends are not by the cloud's time."""
     number = _estimated(used)
     return (
-        f" ≈: the end of {count(number, 'machine')} is estimated by our clock, because the cloud has not told its time."
+        f" ≈: the cloud did not report when {count(number, 'machine')} ended, so that time is by the bot's clock."
         if number
         else ""
     )
@@ -148,7 +152,7 @@ def _ends(used: Sequence[Use]) -> str:
 
 def _disks(used: Sequence[Use], span: Span) -> str:
     cost = sum((disk_cost(use, span.since, span.until) for use in used), Decimal(0))
-    return f" Not included: boot disks, estimated at ≈ {usd(cost)}." if cost else ""
+    return f" Not included: boot disks, estimated at ≈ {usd(cost)}." if cost >= CENT else ""
 
 
 def _estimated(used: Sequence[Use]) -> int:
@@ -166,7 +170,8 @@ def _chart(used: Sequence[Use], span: Span) -> list[Block]:
     if len(edges) <= 2 or not _sum(used, span):  # noqa: PLR2004 - one bar has two edges
         return []
     days = [(since, min(until, span.until)) for since, until in pairwise(edges)]
-    labels = [_label(since, until) for since, until in pairwise(edges)]
+    of_month = len(days) > MAX_LONG_LABELS and edges[0].month == edges[-2].month
+    labels = [_label(since, until.astimezone(span.zone), with_month=not of_month) for since, until in days]
     series = [
         {
             "name": name,
@@ -180,7 +185,9 @@ def _chart(used: Sequence[Use], span: Span) -> list[Block]:
     ]
     axis = {"categories": labels, "y_label": "USD"}
     chart = {"type": "bar", "series": series, "axis_config": axis}
-    return [{"type": "data_visualization", "title": "USD per day" if _step(span) == 1 else "USD", "chart": chart}]
+    step = _step(span)
+    title = f"USD per {'day' if step == 1 else f'{step} days'}{f' of {edges[0]:%B}' if of_month else ''}"
+    return [{"type": "data_visualization", "title": title, "chart": chart}]
 
 
 def _point(used: Sequence[Use], label: str, since: datetime, until: datetime) -> dict[str, object]:
@@ -201,10 +208,10 @@ def _step(span: Span) -> int:
     return -(-days // MAX_BARS)
 
 
-def _label(since: datetime, until: datetime) -> str:
-    last = until - timedelta(days=1)
-    first = f"{since.day} {since:%b}"
-    return first if last <= since else f"{since.day}-{last.day} {last:%b}"
+def _label(since: datetime, until: datetime, *, with_month: bool) -> str:
+    last = until - timedelta(microseconds=1)
+    days = f"{since.day}" if last.date() == since.date() else f"{since.day}-{last.day}"
+    return f"{days} {last:%b}" if with_month else days
 
 
 def _sum(uses: Sequence[Use], span: Span) -> Decimal:

@@ -46,10 +46,11 @@ def launch_prices(rungs: Sequence[Rung], replicas: int, ceiling: Decimal | None)
     if not prices or not max(prices):
         return ""
     cheapest = next(price for price in prices)
-    for_ = f" for {count(replicas, 'replica')}" if replicas > 1 else ""
-    said = [f"The cheapest offer costs {per_hour_and_day(cheapest * replicas)}{for_}."]
-    if max(prices) > cheapest:
-        said.append(f"The dearest costs {usd_per_hour(max(prices) * replicas)}{for_}.")
+    what = f"{count(replicas, 'replica')} cost" if replicas > 1 else "It costs"
+    price = f"{what} {per_hour_and_day(cheapest * replicas)} at the cheapest offer"
+    said = [f"{price}."]
+    if (dearest := max(prices)) > cheapest:
+        said = [f"{price}, and {usd_per_hour(dearest * replicas)} at the dearest."]
     if ceiling is not None:
         said.append(_ceiling(prices, replicas, ceiling))
     return " ".join(said)

@@ -92,7 +92,7 @@ def test_an_approved_launch_starts_and_a_denied_one_does_not_and_each_is_told(bo
     passes(bot)
     passes(bot)
     asked = in_dm(ada, "asks for an approval to launch *big* with 2 replicas", "approve_request")
-    for price in ("44.00 USD/h (1,056.00 USD per day), 31,680.00 USD in 30 days", "Ceiling: 80.00 USD/h"):
+    for price in ("44.00 USD/h (1,056.00 USD per day), 31,680.00 USD in 30 days", "Ceiling  80.00 USD/h"):
         assert price in words(asked).replace("*", "")
     assert len([m for m in ada.messages(ada.dm()) if "launch *big*" in words(m)]) == 1
     ada.press(asked, "approve_request")

@@ -266,7 +266,7 @@ def test_a_large_share_of_what_is_left_of_the_budget_waits_and_the_request_says_
     )
     [request] = office.context.direct_requests.all()
     assert request.left == 1000
-    assert "Left of the tightest budget*: 1,000.00 USD" in words_of_view(approval_view.asked(request))
+    assert "Left of the tightest budget*  1,000.00 USD" in words_of_view(approval_view.asked(request))
     offers(office, 20)
     assert "Launching *cheap*" in says(office, "launch as cheap")
 

@@ -81,7 +81,7 @@ def test_an_end_by_our_clock_and_disks_are_marked_as_estimates():
     assert "≈" not in shown([exact], month())
     said = shown([ours], month())
     assert "November: ≈ 20.00 USD" in said
-    assert "the end of 1 machine is estimated by our clock" in said
+    assert "the cloud did not report when 1 machine ended" in said
     assert "Not included: boot disks, estimated at ≈ 0.80 USD." in said
 
 
@@ -131,6 +131,16 @@ def test_a_long_month_has_a_bar_for_two_days_and_one_day_has_none(day, bars):
     check_message_blocks(list(message.blocks))
     charts = [b["chart"] for b in message.blocks if b["type"] == "data_visualization"]
     assert [len(chart["axis_config"]["categories"]) for chart in charts] == ([bars] if bars else [])
+
+
+def test_many_labels_are_days_and_the_title_names_their_month_and_their_number():
+    now = datetime(2026, 12, 31, 12, tzinfo=UTC)
+    blocks = cost([use("a", now - timedelta(minutes=2), 0, ended=False)], month(now), "").blocks
+    [chart] = [block for block in blocks if block["type"] == "data_visualization"]
+    assert chart["title"] == "USD per 2 days of December"
+    labels = chart["chart"]["axis_config"]["categories"]
+    assert (labels[0], labels[-1]) == ("1-2", "31")
+    assert "under 0.1 machine hours" in words({"text": "", "blocks": list(blocks)})
 
 
 def test_of_a_hundred_deployments_the_dearest_have_a_row_and_the_others_a_sum():
