@@ -137,7 +137,8 @@ class Deployments:
 
         Raises RedisError, also if the turn does not come within seconds.
         """
-        lock = self._redis.lock(f"mixtral:lease:launcher:{launcher}", timeout=_TURN_LASTS, blocking_timeout=_TURN_IN)
+        name = f"launcher:{launcher}"
+        lock = self._redis.lock(f"mixtral:lease:{name}", timeout=_TURN_LASTS, blocking_timeout=_TURN_IN)
         if not lock.acquire():
             raise RedisTimeout("other changes of the same person take too long")
         try:
