@@ -51,6 +51,9 @@ from workers.machines import BootPhase, Listing, MachineEnd, Presence
 from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.placement.refusals import Scope
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope, Then
+from workers.policy.schema import Policy
+from workers.policy.stored import StoredPolicy
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import TestAnswer
 from workers.serving.unready import Unready, another_key
@@ -1086,3 +1089,16 @@ def test_a_secret_that_a_refusal_quotes_is_in_no_event(loop, redis, secret):
     loop.settle()
     assert loop.state(id_).refusals[0].refusals[0].sentence == "the image needs •••"
     assert secret.encode() not in redis.dump(f"mixtral:d:{id_}")
+
+
+def test_a_bad_value_in_the_policy_stops_neither_the_sweep_nor_the_nudges(loop):
+    id_ = loop.launch()
+    loop.settle()
+    assert loop.cloud.running()
+    limits = (Budget(scope=BudgetScope.INSTALLATION, day=Decimal(50), then=Then.STOP),)
+    StoredPolicy(loop.redis).put(Policy(budgets=BudgetPolicy(zone="Mars/Base", limits=limits)))
+    loop.requests.stop(id_, by="U1")
+    loop.nudged.clear()  # it is lost
+    loop.now += timedelta(minutes=1)
+    loop.settle()
+    assert not loop.cloud.running()
