@@ -73,12 +73,23 @@ class Ledger:
         """
         book, added = self.book(), 0
         for deployment in {*log.names().values(), *log.ended(since)}:
-            added += sum(self._booked(entry) for entry in _entries(log, deployment) if not _has(book, entry))
+            if any(not _has(book, entry) for entry in _entries(log, deployment)):
+                added += sum(self._booked(entry) for entry in self._lacking(log, deployment))
         running = [key for key, use in book.uses.items() if use.ended is None] + list(book.reserved)
         gone = {deployment for deployment in {key[0] for key in running} if log.version(deployment) == START}
         for deployment, attempt in (key for key in running if key[0] in gone):
             added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
         return added
+
+    def _lacking(self, log: Log, deployment: DeploymentId) -> list[LedgerEntry]:
+        """What the ledger lacks of a log; nothing if the log grows meanwhile.
+
+        A book older than the log would lack what was booked in between, and a reservation that was released since
+        then would be booked again. The next completion repeats it.
+        """
+        version = log.version(deployment)
+        entries, book = list(_entries(log, deployment)), self.book()
+        return [entry for entry in entries if not _has(book, entry)] if log.version(deployment) == version else []
 
     def settle(self, deployment: DeploymentId, attempt: int, machine: str, ended: datetime) -> bool:
         """Replace our time of a machine's end with the cloud's. Returns whether the cloud's is booked."""
