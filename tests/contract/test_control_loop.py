@@ -42,7 +42,7 @@ from workers.deployment.events import (
     WeightsChecked,
 )
 from workers.deployment.idle_times import IDLE
-from workers.deployment.ledger import LEDGER
+from workers.deployment.ledger import LEDGER, TOKENS
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
@@ -378,9 +378,9 @@ def test_the_tokens_of_a_replica_are_booked_also_over_a_restart_of_the_sweeper(l
     assert booked() == Tokens(1600, 130)
     works(40, 4)  # the engine was restarted
     assert booked() == Tokens(1640, 134)
-    entries = loop.redis.xlen(LEDGER)
+    entries = loop.redis.xlen(TOKENS)
     works(40, 4)
-    assert loop.redis.xlen(LEDGER) == entries, "an idle replica is not booked again"
+    assert loop.redis.xlen(TOKENS) == entries, "an idle replica is not booked again"
     works(50, 5)
     works(60, 6, minutes=2)
     assert booked() == Tokens(1650, 135)

@@ -12,6 +12,7 @@ from redis import Redis
 from workers.deployment.events import DeploymentId, NewerEvent
 from workers.deployment.ledger import (
     LEDGER,
+    TOKENS,
     Book,
     DeploymentBooked,
     LedgerEntry,
@@ -41,27 +42,32 @@ class Ledger:
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis
         self._book = Book()
-        self._position = START_OF_STREAM
+        self._positions = dict.fromkeys((LEDGER, TOKENS), START_OF_STREAM)
         self._lock = threading.Lock()
 
     def book(self) -> Book:
         """The use of every machine so far. Raises RedisError."""
         with self._lock:
-            return self._read()
+            self._read(LEDGER)
+            return self._read(TOKENS)
 
     def newest(self) -> tuple[Book, str]:
-        """The book, and the id of its newest entry, empty if there is none: for `Log.intend`. Raises RedisError."""
+        """The book, perhaps without tokens, and the id of its newest entry, empty if there is none: for `Log.intend`.
+
+        Raises RedisError.
+        """
         with self._lock:
             newest = self._redis.xrevrange(LEDGER, count=1)
-            if _number(self._position) > (_number(newest[0][0].decode()) if newest else ()):
-                self._book, self._position = Book(), START_OF_STREAM  # an older copy of Redis was restored
-            book = self._read()
-            return book, self._position.removeprefix("(").removeprefix(START_OF_STREAM)
+            if _number(self._positions[LEDGER]) > (_number(newest[0][0].decode()) if newest else ()):
+                self._book = Book()  # an older copy of Redis was restored
+                self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
+            book = self._read(LEDGER)
+            return book, self._positions[LEDGER].removeprefix("(").removeprefix(START_OF_STREAM)
 
-    def _read(self) -> Book:
-        while entries := self._redis.xrange(LEDGER, min=self._position, count=BATCH):
+    def _read(self, stream: str) -> Book:
+        while entries := self._redis.xrange(stream, min=self._positions[stream], count=BATCH):
             self._book = fold(_decoded(entries), onto=self._book)
-            self._position = f"({entries[-1][0].decode()}"
+            self._positions[stream] = f"({entries[-1][0].decode()}"
         return self._book
 
     def complete(self, log: Log, since: datetime, now: datetime) -> int:
@@ -101,7 +107,7 @@ class Ledger:
         return True
 
     def count(self, entry: TokensCounted) -> None:
-        self._booked(entry)
+        self._redis.xadd(TOKENS, {"e": encode(entry)})
 
     def _booked(self, entry: LedgerEntry) -> int:
         self._redis.xadd(LEDGER, {"e": encode(entry)})
