@@ -83,7 +83,7 @@ def in_zone(at: datetime, hours: Hours) -> str:
 
 
 def _intervals(hours: Hours, at: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The times in the hours around `at` and in two weeks after it, in UTC and in order; those that touch are joined."""
+    """The times in the hours around `at` and in two weeks after it, in UTC, in order; those that touch are joined."""
     zone = ZoneInfo(hours.zone)
     first = at.astimezone(zone).date() - _DAY
     begun: tuple[datetime, datetime] | None = None

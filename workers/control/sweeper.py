@@ -161,10 +161,13 @@ class Sweeper:
             self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
-        self._scaling.look(readable, self._recorder.now())
-        self._tokens.look(readable, self._recorder.now())
-        self._budget_stops.look(readable, self._recorder.now())
-        self._idling.look(readable, self._recorder.now())
+        for look in (self._scaling.look, self._tokens.look, self._budget_stops.look, self._idling.look):
+            try:
+                look(readable, self._recorder.now())
+            except RedisError:
+                raise
+            except Exception:  # the nudges that follow end machines
+                logger.exception("A part of the sweep failed; the next sweep repeats it.")
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 

@@ -160,8 +160,9 @@ def test_an_end_that_a_pause_precedes_is_not_announced_and_one_that_was_announce
 
 def test_a_stream_that_an_older_process_of_haproxy_finishes_is_in_work():
     told = served(stop_after_idle=AFTER)
-    idle = IdleTime(since=told.now, seen=told.now)
+    begin = told.now
     told.wait(hours=1)
+    idle = IdleTime(since=begin, seen=told.now - LOOK)
     streaming = {1: ReplicaLoad(up=True, requests=1)}
     assert observed(told.state, load(told.now, replicas=streaming), idle, told.now).since == told.now
 
