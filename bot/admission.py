@@ -22,7 +22,7 @@ from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
 from bot.views.escape import unmarked
 from bot.views.home import refused as refused_home
-from workers.deployment.audit import AuditEntry, Outcome
+from workers.deployment.audit import AuditEntry, AuditOutcome
 from workers.deployment.audit_stream import AuditStream
 
 _LOG = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Admission:
         context[ACK_BY] = time.monotonic() + ACK_WITHIN
         sender = sender_of(body)
         if not sender.user and "event" not in body:
-            self._audited(body, sender, Outcome.REFUSED, "the payload names no person")
+            self._audited(body, sender, AuditOutcome.REFUSED, "the payload names no person")
             return _in_ack(ack, body, NOBODY)
         found = self._standing(sender)
         if found is Standing.STRANGER:
@@ -98,7 +98,7 @@ class Admission:
             waits = self._is_addressed(event) or event.get("type") in ("app_home_opened", "agent_session_stopped")
             return BoltResponse(status=503, body="") if waits else ack()
         _LOG.info("refused: %s in %s, because their company is not known", sender.user, sender.channel or "-")
-        self._audited(body, sender, Outcome.DENIED, "their company is not known")
+        self._audited(body, sender, AuditOutcome.DENIED, "their company is not known")
         if body.get("type") in PRESSED:
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), UNKNOWN)
         return _in_ack(ack, body, UNKNOWN)
@@ -117,19 +117,19 @@ class Admission:
         """Notify the stranger if an ack cannot show the refusal: after a click, and once per channel and day."""
         event = body.get("event")
         if isinstance(event, dict) and event.get("type") == "app_home_opened":
-            self._audited(body, sender, Outcome.DENIED, _OF_ANOTHER)
+            self._audited(body, sender, AuditOutcome.DENIED, _OF_ANOTHER)
             self._later.submit(self._empty_home, sender.user)
             return
         if isinstance(event, dict) and not self._is_addressed(event):
             return  # as most messages in a shared channel
         _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
-        self._audited(body, sender, Outcome.DENIED, _OF_ANOTHER)
+        self._audited(body, sender, AuditOutcome.DENIED, _OF_ANOTHER)
         if body.get("type") in PRESSED:
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), REFUSED)
         elif isinstance(event, dict):
             self._later.submit(self._tell_once, sender, event.get("thread_ts"))
 
-    def _audited(self, body: JSON, sender: Sender, outcome: Outcome, why: str) -> None:
+    def _audited(self, body: JSON, sender: Sender, outcome: AuditOutcome, why: str) -> None:
         event = body.get("event") or {}
         what = "command" if "command" in body else event.get("type") or body.get("type") or "request"
         mention = f"{sender.channel}:{event['ts']}" if "ts" in event else None  # which Slack reports by two events

@@ -14,12 +14,12 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON
 from bot.slack.reading import find
-from bot.views import budgets as view
-from workers.decision.budget import Standing, all_standings, is_of, owner_of_state, percent_used
+from bot.views import budget_standings as view
+from workers.decision.budget import BudgetStanding, all_standings, is_of, owner_of_state, percent_used
 from workers.deployment.ledger import Book
 from workers.deployment.state import Deployment
 from workers.lease import Lease
-from workers.policy.budgets import Scope
+from workers.policy.budgets import BudgetScope
 from workers.policy.schema import Policy
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class BudgetWarnings:
             if percent := percent_used(standing):
                 self._warn(standing, percent)
 
-    def _warn(self, standing: Standing, percent: int) -> None:
+    def _warn(self, standing: BudgetStanding, percent: int) -> None:
         limit = standing.key
         key = f"mixtral:budget_warning:{limit}:{percent}"
         for person, channel in self._rooms(standing, percent):
@@ -103,19 +103,19 @@ class BudgetWarnings:
             except SlackFailed as failed:
                 logger.warning("a warning about a budget was not posted: %s", failed)
 
-    def _rooms(self, standing: Standing, percent: int) -> list[tuple[str, str]]:
+    def _rooms(self, standing: BudgetStanding, percent: int) -> list[tuple[str, str]]:
         """(person, channel), of which one is empty: whom or where to warn."""
-        if standing.scope is Scope.PERSON:
+        if standing.scope is BudgetScope.PERSON:
             return [(standing.id, "")]
-        if standing.scope is Scope.CHANNEL:
+        if standing.scope is BudgetScope.CHANNEL:
             return [("", standing.id)]
-        admins = [(admin, "") for admin in sorted(self._admins)] if standing.scope is Scope.INSTALLATION else []
+        admins = [(admin, "") for admin in sorted(self._admins)] if standing.scope is BudgetScope.INSTALLATION else []
         if admins and percent < 100:  # noqa: PLR2004 - percent
             return admins
         concerned = [state for state in self._deployments.all() if is_of(standing, owner_of_state(state))]
         return [*admins, *(("", channel) for channel in sorted({state.place.channel for state in concerned}))]
 
-    def _say(self, key: str, person: str, channel: str, standing: Standing, percent: int) -> None:
+    def _say(self, key: str, person: str, channel: str, standing: BudgetStanding, percent: int) -> None:
         """As an alert of a card: what was begun before a crash is searched for first."""
         room = person or channel
         before = self._redis.hget(key, room)
@@ -133,7 +133,7 @@ class BudgetWarnings:
             ts = UNDELIVERED
         self._note(key, room, ts)
 
-    def _before(self, channel: str, metadata: JSON, standing: Standing) -> str | None:
+    def _before(self, channel: str, metadata: JSON, standing: BudgetStanding) -> str | None:
         try:
             return find(self._slack, channel, metadata, since=standing.window.since - SKEW)
         except SlackRefused as refused:

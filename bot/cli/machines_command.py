@@ -24,7 +24,7 @@ from workers.clouds.driver import Driver, DriverError, Refused
 from workers.clouds.usability import NAMES, statuses
 from workers.control.reaping import is_of
 from workers.deployment.attempt import MAY_COST, Phase
-from workers.deployment.audit import COMMAND_LINE, LONGEST, OPERATOR, AuditEntry, Outcome
+from workers.deployment.audit import COMMAND_LINE, LONGEST, OPERATOR, AuditEntry, AuditOutcome
 from workers.deployment.audit_stream import AuditStream
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
@@ -90,7 +90,7 @@ class WantedMachines:
         except (RedisError, OSError):
             return False
 
-    def record(self, sighting: Sighting, outcome: Outcome, why: str) -> bool:
+    def record(self, sighting: Sighting, outcome: AuditOutcome, why: str) -> bool:
         """Record in the audit that the operator ended the machine, or tried to; False if Redis does not answer."""
         entry = AuditEntry(
             at=datetime.now(UTC),
@@ -282,15 +282,15 @@ def _end(one: Found, logs: WantedMachines, clouds: Mapping[str, Driver], say: Co
         clouds[machine.cloud].terminate(machine.token, whereabouts(machine))
     except (DriverError, Refused) as error:
         say.print(Text(f"{machine.id} could not be ended, and still costs money: {str(error).rstrip('.')}."))
-        outcome = Outcome.REFUSED if isinstance(error, Refused) else Outcome.UNKNOWN
+        outcome = AuditOutcome.REFUSED if isinstance(error, Refused) else AuditOutcome.UNKNOWN
         _record(one, outcome, str(error)[:LONGEST], logs, say)
         return replace(one, ended=False)
     say.print(Text(f"{machine.id} was ended."))
-    _record(one, Outcome.DONE, by, logs, say)
+    _record(one, AuditOutcome.DONE, by, logs, say)
     return replace(one, ended=True)
 
 
-def _record(one: Found, outcome: Outcome, why: str, logs: WantedMachines, say: Console) -> None:
+def _record(one: Found, outcome: AuditOutcome, why: str, logs: WantedMachines, say: Console) -> None:
     if not logs.record(one.sighting, outcome, why):
         say.print(
             Text(f"Redis does not answer, so the audit lacks that the end of {one.sighting.machine.id} was asked.")

@@ -17,7 +17,7 @@ from bot.views.amounts import count, duration
 from workers.api import Deployments
 from workers.decision.ceiling import raised
 from workers.deployment.asked import asked
-from workers.deployment.audit import COMMAND_LINE, OPERATOR, AuditEntry, Outcome, Source
+from workers.deployment.audit import COMMAND_LINE, OPERATOR, AuditEntry, AuditOutcome, Source
 from workers.deployment.audit_stream import AuditStream
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
@@ -49,13 +49,13 @@ def run(environ: Mapping[str, str], work: Work, out: TextIO, err: TextIO, what: 
 def audited(what: str, redis: Redis, work: Callable[[], int]) -> int:
     """Do the work, and record it in the audit as the operator's."""
     once = f"operator.{secrets.token_hex(8)}"
-    result = Outcome.UNKNOWN
+    result = AuditOutcome.UNKNOWN
     with asked(Source(who=OPERATOR, where=COMMAND_LINE, how=what), once) as request:
         try:
             exit_status = work()
-            result = Outcome.REFUSED if exit_status else Outcome.DONE
+            result = AuditOutcome.REFUSED if exit_status else AuditOutcome.DONE
         except WorkersError:
-            result = Outcome.REFUSED
+            result = AuditOutcome.REFUSED
             raise
         finally:
             entry = AuditEntry(

@@ -13,7 +13,7 @@ from bot.views.amounts import count
 from workers.deployment.asked import note
 from workers.deployment.log import Log
 from workers.deployment.transfer import CannotTransfer, exported, imported
-from workers.deployment.transfer_file import BadExport, Header, read, written
+from workers.deployment.transfer_file import BadExport, ExportHeader, read, written
 from workers.run import belong, connect
 from workers.settings import from_environ
 
@@ -79,7 +79,7 @@ def import_from(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO
         return 1
 
 
-def _said(redis: Redis, header: Header, out: TextIO) -> int:
+def _said(redis: Redis, header: ExportHeader, out: TextIO) -> int:
     note(f"export of {header.at.isoformat()}, {'with' if header.has_keys else 'without'} keys")
     out.write(f"This Redis has the installation {header.installation}. Running: {_running(redis)}.\n")
     out.write("End every process that uses the earlier Redis; then start the worker, the gateway and the bot.\n")

@@ -7,11 +7,11 @@ from bot.commands.errors import CommandError
 from bot.commands.visibility import Viewer
 from bot.views.escape import escape
 from bot.views.words import user
-from workers.decision.budget import Owner, Standing, owner_of_state, purchase, standings_of, why_refused
+from workers.decision.budget import BudgetStanding, Owner, owner_of_state, purchase, standings_of, why_refused
 from workers.deployment.ledger import Book
 from workers.deployment.state import Deployment
 from workers.placement.ladder import Rung
-from workers.policy.budgets import Scope
+from workers.policy.budgets import BudgetScope
 
 
 def check_launch(owner: Owner, ladder: Callable[[], Iterable[Rung]], context: CommandContext) -> None:
@@ -37,7 +37,7 @@ def check_scale(state: Deployment, replicas: int, context: CommandContext) -> No
         check_launch(owner_of_state(state), lambda: state.rungs, context)
 
 
-def of_viewer(viewer: Viewer, context: CommandContext, book: Book, about: Owner | None = None) -> list[Standing]:
+def of_viewer(viewer: Viewer, context: CommandContext, book: Book, about: Owner | None = None) -> list[BudgetStanding]:
     """The limits of the installation, of the viewer and of the channel in which they are, as far as there are any.
 
     `about`: of a deployment that they may see, or of a person or channel. The use of another person or channel is
@@ -48,11 +48,11 @@ def of_viewer(viewer: Viewer, context: CommandContext, book: Book, about: Owner 
     owner = about or Owner(name="", user=viewer.user, channel=viewer.channel)
     standings = standings_of(owner, context.policy().budgets, book, context.now())
     if viewer.user in context.admins:
-        return [standing for standing in standings if standing.id or standing.scope is Scope.INSTALLATION]
+        return [standing for standing in standings if standing.id or standing.scope is BudgetScope.INSTALLATION]
     own = {
-        Scope.INSTALLATION: "",
-        Scope.PERSON: viewer.user,
-        Scope.CHANNEL: viewer.channel or None,
-        Scope.DEPLOYMENT: owner.name or None,
+        BudgetScope.INSTALLATION: "",
+        BudgetScope.PERSON: viewer.user,
+        BudgetScope.CHANNEL: viewer.channel or None,
+        BudgetScope.DEPLOYMENT: owner.name or None,
     }
     return [standing for standing in standings if standing.id == own[standing.scope]]

@@ -10,7 +10,7 @@ from secrets import token_hex
 from redis.exceptions import RedisError
 
 from bot.slack.failures import SlackFailed, SlackRefused
-from workers.deployment.audit import LONGEST, OPERATOR, AuditEntry, Outcome
+from workers.deployment.audit import LONGEST, OPERATOR, AuditEntry, AuditOutcome
 from workers.deployment.audit_stream import AuditStream
 from workers.policy.schema import Policy, PolicyError, mentioned_groups, policy_of
 from workers.policy.stored import StoredPolicy
@@ -88,7 +88,7 @@ class PolicyFile:
         except PolicyError as error:
             self._seen, self._fault = seen, str(error)
             try:
-                self._record(Outcome.REFUSED, str(error)[:LONGEST])
+                self._record(AuditOutcome.REFUSED, str(error)[:LONGEST])
             except RedisError as away:
                 _LOG.warning("Redis does not answer (%s), so the audit lacks that a policy was refused", away)
             raise
@@ -98,10 +98,10 @@ class PolicyFile:
     def _put(self, policy: Policy) -> None:
         if self._stored.current() == policy:
             return
-        self._record(Outcome.DONE, "")  # before: without Redis, the policy does not change either
+        self._record(AuditOutcome.DONE, "")  # before: without Redis, the policy does not change either
         self._stored.put(policy)
 
-    def _record(self, outcome: Outcome, why: str) -> None:
+    def _record(self, outcome: AuditOutcome, why: str) -> None:
         if self._audit is None:
             return
         detail = f"MIXTRAL_POLICY={self._path}" if self._path else "without MIXTRAL_POLICY"

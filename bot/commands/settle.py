@@ -18,8 +18,8 @@ from bot.views.escape import code, escape, unmarked
 from bot.views.refusal import refusal
 from recipes.schema import RecipeError
 from workers.api import NoSuchDeployment
-from workers.deployment.asked import Asked, asked, denied
-from workers.deployment.audit import LONGEST, AuditEntry, Outcome, Source, encode
+from workers.deployment.asked import CurrentRequest, asked, denied
+from workers.deployment.audit import LONGEST, AuditEntry, AuditOutcome, Source, encode
 from workers.deployment.audit_stream import AuditStream
 from workers.errors import WorkersError
 
@@ -55,7 +55,7 @@ def record(audit: AuditStream, entry: AuditEntry, *, once: str) -> None:
         _LOG.warning("Redis does not answer (%s), so the audit lacks %s", error, encode(entry).decode())
 
 
-def _entry(request: Asked, outcome: str) -> AuditEntry:
+def _entry(request: CurrentRequest, outcome: str) -> AuditEntry:
     source = request.source
     result, _, cause = outcome.partition(" ")
     return AuditEntry(
@@ -63,7 +63,7 @@ def _entry(request: Asked, outcome: str) -> AuditEntry:
         who=source.who,
         what=source.how,
         where=source.where,
-        outcome=Outcome.DENIED if request.is_denied else _OUTCOMES[result],
+        outcome=AuditOutcome.DENIED if request.is_denied else _OUTCOMES[result],
         deployment=request.deployment,
         detail=request.detail,
         why=request.why or cause.strip("()"),
@@ -71,7 +71,12 @@ def _entry(request: Asked, outcome: str) -> AuditEntry:
     )
 
 
-_OUTCOMES = {"done": Outcome.DONE, "denied": Outcome.DENIED, "refused": Outcome.REFUSED, "failed": Outcome.UNKNOWN}
+_OUTCOMES = {
+    "done": AuditOutcome.DONE,
+    "denied": AuditOutcome.DENIED,
+    "refused": AuditOutcome.REFUSED,
+    "failed": AuditOutcome.UNKNOWN,
+}
 
 
 def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:

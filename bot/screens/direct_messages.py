@@ -19,7 +19,7 @@ from bot.slack.message import JSON, Message
 from bot.slack.reading import find
 from bot.views import approval
 from bot.views import request_message as view
-from workers.deployment.audit import CONTROL, AuditEntry, Outcome
+from workers.deployment.audit import CONTROL, AuditEntry, AuditOutcome
 from workers.lease import Lease
 
 _LOG = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class DirectMessages:
             at=self._context.now(),
             who=CONTROL,
             what=f"request {request.stage.value}",
-            outcome=Outcome.REFUSED,
+            outcome=AuditOutcome.REFUSED,
             where=request.channel,
             deployment=request.deployment,
             detail=f"{request.deed.value}, asked by {request.asker}",

@@ -9,11 +9,11 @@ from itertools import pairwise
 from msgspec import Struct
 
 from bot.slack.message import Message
-from bot.views import budgets, words
+from bot.views import budget_standings, words
 from bot.views.amounts import CENT, count, moment, usd
 from bot.views.blocks import Block, context, header, listed, section
 from bot.views.escape import escape
-from workers.decision.budget import Standing
+from workers.decision.budget import BudgetStanding
 from workers.deployment.disk_cost import disk_cost
 from workers.deployment.ledger import Use
 from workers.deployment.token_counts import Tokens
@@ -45,7 +45,7 @@ def cost(
     *,
     one: bool = False,
     seen: str = SEEN,
-    left: Sequence[Standing] = (),
+    left: Sequence[BudgetStanding] = (),
 ) -> Message:
     """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty.
 
@@ -57,7 +57,9 @@ def cost(
     amount = _amount(used, total)
     summary = f"{span.title}{about}: {amount}"
     if not used:
-        return Message(f"{summary}.", (section(f"{summary}: no machine was used {seen}."), *budgets.blocks(left)))
+        return Message(
+            f"{summary}.", (section(f"{summary}: no machine was used {seen}."), *budget_standings.blocks(left))
+        )
     chart = _chart(used, span)
     blocks = [
         header(f"{span.title}: {amount}"),
@@ -65,7 +67,7 @@ def cost(
         *([section(_per_token(tokens, total))] if one else []),
         *chart,
         section(listed(_rows(used, span))),
-        *budgets.blocks(left),
+        *budget_standings.blocks(left),
         context(_said(used, span, seen)),
     ]
     return Message(f"{summary}.", tuple(blocks), tuple(block for block in blocks if block not in chart))

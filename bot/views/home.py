@@ -7,13 +7,13 @@ from typing import Any
 from msgspec import Struct
 
 from bot.language.command import SLASH
-from bot.views import budgets, spending, status, words
+from bot.views import budget_standings, spending, status, words
 from bot.views.amounts import count, moment, usd
 from bot.views.blocks import Block, actions, button, context, divider, header, section
 from bot.views.clock_words import clocks
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, escape, inert
-from workers.decision.budget import Standing
+from workers.decision.budget import BudgetStanding
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import Use
@@ -52,7 +52,7 @@ class HomeContent(Struct, frozen=True, kw_only=True):
     """Number of deployments that have not ended and whose logs cannot be read."""
     links: Mapping[DeploymentId, str] = {}
     """Addresses of the cards."""
-    budgets: tuple[Standing, ...] = ()
+    budgets: tuple[BudgetStanding, ...] = ()
     """What is left of the budgets of the installation and of the viewer."""
     zone: tzinfo = UTC
     policy_fault: str = ""
@@ -73,7 +73,7 @@ def home(house: HomeContent, now: datetime) -> dict[str, Any]:
         *([section(POLICY_FAULT.format(inert(clip(house.policy_fault, MAX_CAUSE))))] if house.policy_fault else []),
         *([] if house.running else [section(f"Hello {words.user(house.user)}. {ABOUT}")]),
         *(spending.blocks(sums, now, house.zone, lost=house.lost) if has_past else []),
-        *budgets.blocks(house.budgets),
+        *budget_standings.blocks(house.budgets),
         actions([form_button(f"{SLASH} launch", "Launch a model…", style="primary")]),
         *_running(house, now),
         *_ended(house),

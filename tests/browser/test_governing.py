@@ -26,7 +26,7 @@ from workers.deployment.log import new_id
 from workers.deployment.token_counts import TokensCounted
 from workers.placement.limits import Limits
 from workers.policy.approvals import Approvals
-from workers.policy.budgets import Budget, Budgets, Scope
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
 from workers.policy.rules import Right, Rule
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
@@ -276,7 +276,7 @@ def ran(line, name, on, began):
 
 def test_a_budget_is_warned_of_and_refuses_a_launch_that_it_does_not_allow(screen, line):
     ran(line, "spent", offer("gcp us-central1-a", "8.00", "L4:8"), datetime.now(UTC) - timedelta(hours=4))
-    governed(line, budgets=Budgets(limits=(Budget(scope=Scope.CHANNEL, of=(MIXTRAL,), month=Decimal(24)),)))
+    governed(line, budgets=BudgetPolicy(limits=(Budget(scope=BudgetScope.CHANNEL, of=(MIXTRAL,), month=Decimal(24)),)))
     warning = screen.messages().filter(has_text="of a budget is used").last
     expect(warning).to_be_visible(timeout=SOON)
     shown(screen, "budget")

@@ -23,7 +23,7 @@ from tests.builders.story import Story
 from tests.contract.test_control_loop import Loop
 from workers.deployment import log as log_module
 from workers.deployment.asked import asked
-from workers.deployment.audit import AuditEntry, Outcome, Source, audit_of, decode, gaps
+from workers.deployment.audit import AuditEntry, AuditOutcome, Source, audit_of, decode, gaps
 from workers.deployment.audit_stream import AUDIT, AuditStream
 from workers.deployment.events import Control, ScaleRequested, StopRequested
 from workers.deployment.log import Log, new_id
@@ -166,11 +166,11 @@ def test_gaps():
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (None, Outcome.DONE),
-        (Denied("no"), Outcome.DENIED),
-        (CommandError("no"), Outcome.REFUSED),
-        (RedisConnectionError("away"), Outcome.UNKNOWN),
-        (ValueError("a defect"), Outcome.UNKNOWN),
+        (None, AuditOutcome.DONE),
+        (Denied("no"), AuditOutcome.DENIED),
+        (CommandError("no"), AuditOutcome.REFUSED),
+        (RedisConnectionError("away"), AuditOutcome.UNKNOWN),
+        (ValueError("a defect"), AuditOutcome.UNKNOWN),
     ],
 )
 def test_each_outcome_of_a_request(audit, error, outcome):

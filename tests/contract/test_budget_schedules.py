@@ -22,13 +22,13 @@ from tests.fakes.driver import FakeDriver
 from workers.api import Deployments, NoSuchDeployment
 from workers.clouds.driver import DriverError, Refused
 from workers.control.advance import Advance
-from workers.control.end_times import EndTimes
+from workers.control.cloud_ends import CloudEnds
 from workers.deployment.ledger import LEDGER
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
 from workers.placement.limits import Limits
 from workers.placement.refusals import Scope as RefusalScope
-from workers.policy.budgets import Budget, Budgets, Scope
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
 
@@ -119,10 +119,10 @@ class Schedule:
         self.cloud = MeteredCloud(self.deaths, lambda: self.now)
         self.requests = Deployments(redis, lambda _: None, {"fake": self.cloud})
         self.ids = []
-        scope = self.rng.choice([Scope.INSTALLATION, Scope.PERSON])
-        self.per_person = scope is Scope.PERSON
+        scope = self.rng.choice([BudgetScope.INSTALLATION, BudgetScope.PERSON])
+        self.per_person = scope is BudgetScope.PERSON
         budget = Budget(scope=scope, day=LIMIT)
-        StoredPolicy(redis).put(Policy(budgets=Budgets(zone="Europe/Paris", limits=(budget,))))
+        StoredPolicy(redis).put(Policy(budgets=BudgetPolicy(zone="Europe/Paris", limits=(budget,))))
 
     def run(self, steps=9):
         for _ in range(steps):
@@ -183,7 +183,7 @@ class Schedule:
             thread.start()
         for thread in threads:
             thread.join()
-        EndTimes(Ledger(self.redis)).settle(self.cloud.owned("i-1"))
+        CloudEnds(Ledger(self.redis)).settle(self.cloud.owned("i-1"))
 
     def advance(self, ids):
         offers = list(OFFERS)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.contract.test_control_loop import Loop
 from workers.deployment.events import EndScheduled
-from workers.policy.budgets import Budget, Budgets, Scope, Then
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope, Then
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
 
@@ -20,8 +20,8 @@ def loop(redis, monkeypatch):
 
 
 def budget(loop, day, then=Then.STOP):
-    limits = (Budget(scope=Scope.DEPLOYMENT, day=Decimal(day), then=then),)
-    StoredPolicy(loop.redis).put(Policy(budgets=Budgets(limits=limits)))
+    limits = (Budget(scope=BudgetScope.DEPLOYMENT, day=Decimal(day), then=then),)
+    StoredPolicy(loop.redis).put(Policy(budgets=BudgetPolicy(limits=limits)))
 
 
 def ends(loop, id_):

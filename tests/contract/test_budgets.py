@@ -20,7 +20,7 @@ from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
 from workers.placement.limits import Limits
 from workers.placement.refusals import Scope as RefusalScope
-from workers.policy.budgets import Budget, Budgets, Scope
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
 
@@ -40,7 +40,7 @@ class Office:
 
     def budget(self, **budget):
         StoredPolicy(self.redis).put(
-            Policy(budgets=Budgets(limits=(Budget(**{"scope": Scope.INSTALLATION} | budget),)))
+            Policy(budgets=BudgetPolicy(limits=(Budget(**{"scope": BudgetScope.INSTALLATION} | budget),)))
         )
 
     def worker(self):
@@ -145,7 +145,7 @@ def test_a_machine_that_runs_into_the_next_day_uses_the_budget_of_that_day(offic
 
 
 def test_a_budget_of_a_person_does_not_limit_another(office):
-    office.budget(scope=Scope.PERSON, day=PRICE)
+    office.budget(scope=BudgetScope.PERSON, day=PRICE)
     office.worker()(office.launch("m"))
     office.worker()(mine := office.launch("again"))
     assert "the launcher" in office.state(mine).ended.failed

@@ -20,7 +20,7 @@ from tests.person import ADA, GENERAL, ROBIN
 from workers.api import Deployments
 from workers.deployment.events import Place
 from workers.deployment.log import new_id
-from workers.policy.budgets import Budget, Budgets, Scope, Then
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope, Then
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
 
@@ -45,7 +45,7 @@ class Launched:
         append(redis, told)
 
     def budget(self, **limit):
-        StoredPolicy(self.redis).put(Policy(budgets=Budgets(limits=(Budget(**limit),))))
+        StoredPolicy(self.redis).put(Policy(budgets=BudgetPolicy(limits=(Budget(**limit),))))
 
     def look(self, hours, admins=()):
         """A new process looks once."""
@@ -73,7 +73,7 @@ def place(redis, slack):
 
 
 def test_each_percentage_is_said_once_in_the_channel_of_the_deployment(place):
-    place.budget(scope=Scope.DEPLOYMENT, day=Decimal(100))
+    place.budget(scope=BudgetScope.DEPLOYMENT, day=Decimal(100))
     for hours in (1, 4.9):
         place.look(hours)
     assert place.said() == []
@@ -91,7 +91,7 @@ def test_each_percentage_is_said_once_in_the_channel_of_the_deployment(place):
 
 
 def test_a_person_is_told_by_direct_message(place):
-    place.budget(scope=Scope.PERSON, month=Decimal(10), then=Then.STOP)
+    place.budget(scope=BudgetScope.PERSON, month=Decimal(10), then=Then.STOP)
     place.look(2)
     [said] = place.direct(ROBIN)
     assert "*100 % of a budget is used.*" in said
@@ -100,7 +100,7 @@ def test_a_person_is_told_by_direct_message(place):
 
 
 def test_admins_are_told_of_the_installation_and_at_the_end_the_channels_too(place):
-    place.budget(scope=Scope.INSTALLATION, day=Decimal(100))
+    place.budget(scope=BudgetScope.INSTALLATION, day=Decimal(100))
     place.look(8.5, admins={ADA})
     assert len(place.direct(ADA)) == 1
     assert place.said() == []
@@ -110,13 +110,13 @@ def test_admins_are_told_of_the_installation_and_at_the_end_the_channels_too(pla
 
 
 def test_without_admins_the_channels_are_told_of_the_installation(place):
-    place.budget(scope=Scope.INSTALLATION, day=Decimal(100))
+    place.budget(scope=BudgetScope.INSTALLATION, day=Decimal(100))
     place.look(5.5)
     assert len(place.said()) == 1
 
 
 def test_a_process_that_dies_after_the_post_leaves_one_message(place):
-    place.budget(scope=Scope.CHANNEL, of=(GENERAL,), day=Decimal(100))
+    place.budget(scope=BudgetScope.CHANNEL, of=(GENERAL,), day=Decimal(100))
     place.look(5.5)
     [key] = place.redis.keys("mixtral:budget_warning:*")
     place.redis.hset(key, GENERAL, BEGUN)  # it died before it recorded the ts
@@ -126,7 +126,7 @@ def test_a_process_that_dies_after_the_post_leaves_one_message(place):
 
 
 def test_one_that_dies_before_the_post_leaves_it_to_the_next(place, monkeypatch):
-    place.budget(scope=Scope.CHANNEL, of=(GENERAL,), day=Decimal(100))
+    place.budget(scope=BudgetScope.CHANNEL, of=(GENERAL,), day=Decimal(100))
 
     def dies(*_, **__):
         raise SystemExit

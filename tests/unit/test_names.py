@@ -34,6 +34,7 @@ MODULES = {
     "replicas.py": SHOWS_IT,
     "schema.py": "the types of one kind of file",
     "pool.py": PROCESS_POOL,
+    "budgets.py": "of calls to Slack, and of the policy: each is called so where it is used",
 }
 """Basenames that several modules may have, with the reason."""
 

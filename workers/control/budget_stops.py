@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from redis import Redis
 
-from workers.decision.budget import Standing, all_standings, is_of, is_to_stop, owner_of_state
+from workers.decision.budget import BudgetStanding, all_standings, is_of, is_to_stop, owner_of_state
 from workers.decision.end_time import BY_BUDGET, NOTICE
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId, EndScheduled, EventId
@@ -43,7 +43,7 @@ class BudgetStops:
                 if is_of(standing, owner_of_state(state)) and state.usd_per_hour and not is_ending(state):
                     self._schedule(state, standing, now)
 
-    def _schedule(self, state: Deployment, standing: Standing, now: datetime) -> None:
+    def _schedule(self, state: Deployment, standing: BudgetStanding, now: datetime) -> None:
         """The id of the event shows in the log that it was done, also after a person has kept the deployment."""
         until = now + NOTICE
         if state.until is not None and state.until <= until:
@@ -55,6 +55,6 @@ class BudgetStops:
         self._log.append(state.id, state.version, [EndScheduled(event_id=id_, at=now, until=until, by="")])
 
 
-def event_id(deployment: DeploymentId, standing: Standing) -> EventId:
+def event_id(deployment: DeploymentId, standing: BudgetStanding) -> EventId:
     """Of the event that ends a deployment by a budget: the same in a whole window."""
     return EventId(f"{BY_BUDGET}{deployment}-{standing.key}")

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from workers.clouds.driver import Driver, not_allowed
+from workers.control.cloud_ends import CloudEnds
 from workers.control.collector import Collector
 from workers.control.contact import Contact
-from workers.control.end_times import EndTimes
 from workers.control.machine_ends import MachineEnds
 from workers.control.reaping import Reaper, is_of
 from workers.control.recording import Recorder, each
@@ -62,7 +62,7 @@ class Observer:
         drivers: Mapping[str, Driver],
         installation: str,
         reaper: Reaper,
-        end_times: EndTimes,
+        end_times: CloudEnds,
     ) -> None:
         self._recorder = recorder
         self._drivers = drivers

@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
 from workers.control.budget_stops import BudgetStops
+from workers.control.cloud_ends import CloudEnds
 from workers.control.consoles import Consoles
-from workers.control.end_times import EndTimes
 from workers.control.idling import IdleWatch
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
@@ -80,7 +80,7 @@ class Sweeper:
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         reaper = Reaper(self._recorder, nudge, self._leasing.keep)
-        self._observer = Observer(self._recorder, drivers, installation, reaper, EndTimes(self._ledger))
+        self._observer = Observer(self._recorder, drivers, installation, reaper, CloudEnds(self._ledger))
         self._prober = Prober(
             self._recorder,
             log,

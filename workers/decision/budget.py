@@ -11,7 +11,7 @@ from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import Book, DeploymentBooked
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
-from workers.policy.budgets import Budget, Budgets, Period, Scope, Then
+from workers.policy.budgets import Budget, BudgetPeriod, BudgetPolicy, BudgetScope, Then
 
 HOURS = Decimal(1)
 """Hours of its price that a machine reserves from the intent on, less what it has used."""
@@ -30,33 +30,33 @@ class Owner(Struct, frozen=True, kw_only=True):
     user: str
     channel: str
 
-    def id(self, scope: Scope) -> str:
+    def id(self, scope: BudgetScope) -> str:
         """Its id in a scope."""
         return {
-            Scope.INSTALLATION: NOBODY,
-            Scope.PERSON: self.user,
-            Scope.CHANNEL: self.channel,
-            Scope.DEPLOYMENT: self.name,
+            BudgetScope.INSTALLATION: NOBODY,
+            BudgetScope.PERSON: self.user,
+            BudgetScope.CHANNEL: self.channel,
+            BudgetScope.DEPLOYMENT: self.name,
         }[scope]
 
 
-class Window(Struct, frozen=True, kw_only=True):
+class BudgetWindow(Struct, frozen=True, kw_only=True):
     """A day or a month in the zone of the budgets."""
 
     since: datetime
     until: datetime
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class BudgetStanding(Struct, frozen=True, kw_only=True):
     """How much of one limit is used and reserved in the present window."""
 
-    scope: Scope
+    scope: BudgetScope
     id: str
     """Of the person, channel or deployment; empty for the installation."""
-    period: Period
+    period: BudgetPeriod
     limit: Decimal
     then: Then
-    window: Window
+    window: BudgetWindow
     used: Decimal
     reserved: Decimal
 
@@ -75,25 +75,25 @@ class Purchase(Struct, frozen=True, kw_only=True):
     """The offers that the budgets allow, or the standing that allows none."""
 
     offers: tuple[Offer, ...] = ()
-    refused_by: Standing | None = None
+    refused_by: BudgetStanding | None = None
     price: Decimal | None = None
     """Of the cheapest offer, if refused; None if no price is known."""
 
 
-def window_of(period: Period, zone: str, now: datetime) -> Window:
+def window_of(period: BudgetPeriod, zone: str, now: datetime) -> BudgetWindow:
     """The day or month that contains `now`. A day may have 23 or 25 hours."""
     there = ZoneInfo(zone)
     first = now.astimezone(there).date()
-    if period is Period.DAY:
+    if period is BudgetPeriod.DAY:
         after = first + timedelta(days=1)
     else:
         first = first.replace(day=1)
         after = (first + timedelta(days=31)).replace(day=1)
     since, until = (datetime.combine(day, time(), there).astimezone(UTC) for day in (first, after))
-    return Window(since=since.astimezone(there), until=until.astimezone(there))
+    return BudgetWindow(since=since.astimezone(there), until=until.astimezone(there))
 
 
-def standings_of(owner: Owner, budgets: Budgets, book: Book, now: datetime) -> list[Standing]:
+def standings_of(owner: Owner, budgets: BudgetPolicy, book: Book, now: datetime) -> list[BudgetStanding]:
     """Of each limit that holds for a deployment."""
     return [
         _standing(budget, owner.id(budget.scope), period, book, (window_of(period, budgets.zone, now), now))
@@ -102,7 +102,7 @@ def standings_of(owner: Owner, budgets: Budgets, book: Book, now: datetime) -> l
     ]
 
 
-def all_standings(budgets: Budgets, book: Book, now: datetime) -> list[Standing]:
+def all_standings(budgets: BudgetPolicy, book: Book, now: datetime) -> list[BudgetStanding]:
     """Of each limit, for each person, channel and deployment that used something in the present window."""
     found = []
     for budget, period in _limits(budgets):
@@ -126,12 +126,12 @@ def owner_of_state(state: Deployment) -> Owner:
     return Owner(name=state.name, user=state.place.user, channel=state.place.channel)
 
 
-def is_to_stop(standing: Standing, ends: datetime) -> bool:
+def is_to_stop(standing: BudgetStanding, ends: datetime) -> bool:
     """Whether what runs on a limit is to end at `ends`: it is used up, and its window lasts longer than that."""
     return standing.then is Then.STOP and standing.used >= standing.limit and ends < standing.window.until
 
 
-def purchase(offers: Sequence[Offer], standings: Iterable[Standing]) -> Purchase:
+def purchase(offers: Sequence[Offer], standings: Iterable[BudgetStanding]) -> Purchase:
     """Decide which of the offers may be requested; the price of each that is left fits into every limit.
 
     An offer without a known price is left out: nobody can say whether it fits. What is free always fits.
@@ -146,18 +146,18 @@ def purchase(offers: Sequence[Offer], standings: Iterable[Standing]) -> Purchase
     return Purchase(refused_by=tightest, price=min(prices, default=None))
 
 
-def used_up(standings: Iterable[Standing]) -> Standing | None:
+def used_up(standings: Iterable[BudgetStanding]) -> BudgetStanding | None:
     """The first limit of which nothing is left; None if there is none."""
     return next((standing for standing in standings if standing.left <= 0), None)
 
 
-def percent_used(standing: Standing) -> int:
+def percent_used(standing: BudgetStanding) -> int:
     """The last of the percentages at which people are warned that is used; 0 before the first."""
     reached = (percent for percent in WARNED_AT if standing.used * 100 >= standing.limit * percent)
     return next(reached, 0) if standing.used > 0 else 0
 
 
-def why_refused(by: Standing, price: Decimal | None) -> str:
+def why_refused(by: BudgetStanding, price: Decimal | None) -> str:
     """The sentences for people about a purchase that a limit does not allow."""
     if price is None:
         cause = "no price is known for the machines that could be requested, so that it cannot be reserved"
@@ -166,7 +166,7 @@ def why_refused(by: Standing, price: Decimal | None) -> str:
     return f"{says(by)}; {cause}. Nothing further is bought. {mend(by)}"
 
 
-def says(standing: Standing) -> str:
+def says(standing: BudgetStanding) -> str:
     """What is used and reserved of a limit, without a full stop."""
     return (
         f"Of the budget of {whose(standing)} ({_usd(standing.limit)} per {standing.period}), "
@@ -174,7 +174,7 @@ def says(standing: Standing) -> str:
     )
 
 
-def mend(standing: Standing) -> str:
+def mend(standing: BudgetStanding) -> str:
     until = standing.window.until
     return (
         f"The {standing.period} ends on {until:%Y-%m-%d at %H:%M} ({until.tzinfo}). Before that, the admins of the bot "
@@ -182,17 +182,17 @@ def mend(standing: Standing) -> str:
     )
 
 
-def whose(standing: Standing) -> str:
+def whose(standing: BudgetStanding) -> str:
     """The person, channel or deployment of a limit, in words without ids."""
     return {
-        Scope.INSTALLATION: "the installation",
-        Scope.PERSON: "the launcher",
-        Scope.CHANNEL: "the channel",
-        Scope.DEPLOYMENT: f"the deployments called {standing.id}",
+        BudgetScope.INSTALLATION: "the installation",
+        BudgetScope.PERSON: "the launcher",
+        BudgetScope.CHANNEL: "the channel",
+        BudgetScope.DEPLOYMENT: f"the deployments called {standing.id}",
     }[standing.scope]
 
 
-def is_of(standing: Standing, owner: Owner) -> bool:
+def is_of(standing: BudgetStanding, owner: Owner) -> bool:
     """Whether the costs of a deployment are added up in this limit."""
     return owner.id(standing.scope) == standing.id
 
@@ -201,12 +201,12 @@ def _fits(price: Decimal, left: Decimal) -> bool:
     return price == 0 or price * HOURS <= left
 
 
-def _limits(budgets: Budgets) -> Iterator[tuple[Budget, Period]]:
+def _limits(budgets: BudgetPolicy) -> Iterator[tuple[Budget, BudgetPeriod]]:
     for budget in budgets.limits:
-        yield from ((budget, period) for period in Period if budget.limit(period) is not None)
+        yield from ((budget, period) for period in BudgetPeriod if budget.limit(period) is not None)
 
 
-def _holds(budget: Budget, period: Period, id_: str, budgets: Budgets) -> bool:
+def _holds(budget: Budget, period: BudgetPeriod, id_: str, budgets: BudgetPolicy) -> bool:
     """Whether a limit holds for this id: it names it, or names none and no other limit names it."""
     if budget.of:
         return id_ in budget.of
@@ -215,10 +215,12 @@ def _holds(budget: Budget, period: Period, id_: str, budgets: Budgets) -> bool:
 
 
 def _is_whole(budget: Budget) -> bool:
-    return budget.scope is Scope.INSTALLATION
+    return budget.scope is BudgetScope.INSTALLATION
 
 
-def _standing(budget: Budget, id_: str, period: Period, book: Book, span: tuple[Window, datetime]) -> Standing:
+def _standing(
+    budget: Budget, id_: str, period: BudgetPeriod, book: Book, span: tuple[BudgetWindow, datetime]
+) -> BudgetStanding:
     limit = budget.limit(period)
     assert limit is not None  # noqa: S101 - `_limits` yields no others
     window, now = span
@@ -237,7 +239,7 @@ def _standing(budget: Budget, id_: str, period: Period, book: Book, span: tuple[
             age = now.astimezone(UTC) - max(reservation.at, window.since).astimezone(UTC)
             hours = max(HOURS, Decimal(age.total_seconds()) / 3600)
             reserved += (reservation.usd_per_hour or Decimal(0)) * hours
-    return Standing(
+    return BudgetStanding(
         scope=budget.scope,
         id=id_,
         period=period,
@@ -250,7 +252,7 @@ def _standing(budget: Budget, id_: str, period: Period, book: Book, span: tuple[
 
 
 def _is_reserved_by(
-    id_: str, scope: Scope, owners: dict[DeploymentId, DeploymentBooked], deployment: DeploymentId
+    id_: str, scope: BudgetScope, owners: dict[DeploymentId, DeploymentBooked], deployment: DeploymentId
 ) -> bool:
     booked = owners.get(deployment)
     return booked is not None and owner_of(booked).id(scope) == id_

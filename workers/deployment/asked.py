@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from workers.deployment.audit import Source
 
 
-class Asked:
+class CurrentRequest:
     """A request, and what is learned about it while it is carried out."""
 
     def __init__(self, source: Source, once: str) -> None:
@@ -20,13 +20,13 @@ class Asked:
         self.is_denied = False
 
 
-_CURRENT: ContextVar[Asked | None] = ContextVar("asked", default=None)
+_CURRENT: ContextVar[CurrentRequest | None] = ContextVar("asked", default=None)
 
 
 @contextmanager
-def asked(source: Source, once: str) -> Iterator[Asked]:
+def asked(source: Source, once: str) -> Iterator[CurrentRequest]:
     """Attribute what this thread does inside to a request."""
-    request = Asked(source, once)
+    request = CurrentRequest(source, once)
     token = _CURRENT.set(request)
     try:
         yield request
@@ -34,7 +34,7 @@ def asked(source: Source, once: str) -> Iterator[Asked]:
         _CURRENT.reset(token)
 
 
-def current() -> Asked | None:
+def current() -> CurrentRequest | None:
     return _CURRENT.get()
 
 

@@ -49,7 +49,7 @@ LONGEST = 300
 """Maximum length of a cause, which may quote a cloud."""
 
 
-class Outcome(StrEnum):
+class AuditOutcome(StrEnum):
     DONE = "done"
     DENIED = "denied"  # the person may not
     REFUSED = "refused"  # it is not possible
@@ -63,7 +63,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     who: str
     """Slack's id of a person, `the operator`, or CONTROL."""
     what: str
-    outcome: Outcome = Outcome.DONE
+    outcome: AuditOutcome = AuditOutcome.DONE
     where: str = ""
     """Slack's id of the channel, or `command line`."""
     deployment: str = ""
@@ -149,10 +149,10 @@ def _deed_of_the_control_loop(event: AnyEvent) -> AuditEntry | None:
             return AuditEntry(at=at, who=CONTROL, what="buy", detail=f"attempt {request.attempt}: {offers}{more}")
         case OfferRefused(at=at, attempt=attempt):
             why = _short(f"{event.code}: {event.sentence}")
-            outcome = Outcome.REFUSED
+            outcome = AuditOutcome.REFUSED
             return AuditEntry(at=at, who=CONTROL, what="bought", outcome=outcome, detail=f"attempt {attempt}", why=why)
         case LadderExhausted(at=at, why=why):
-            return AuditEntry(at=at, who=CONTROL, what="buy", outcome=Outcome.REFUSED, why=_short(why))
+            return AuditEntry(at=at, who=CONTROL, what="buy", outcome=AuditOutcome.REFUSED, why=_short(why))
         case MachineCreated(at=at, attempt=attempt, machine=machine):
             detail = f"attempt {attempt}: {machine.id}, {_offer(machine.offer)}"
             return AuditEntry(at=at, who=CONTROL, what="bought", detail=detail)
@@ -165,7 +165,7 @@ def _deed_of_the_control_loop(event: AnyEvent) -> AuditEntry | None:
             return AuditEntry(at=at, who=CONTROL, what="buy no more", why="replicas failed too often in a row")
         case ControlLost(at=at, attempt=attempt, what=what, why=why):
             detail = f"attempt {attempt}: {what.value}"
-            outcome = Outcome.REFUSED
+            outcome = AuditOutcome.REFUSED
             return AuditEntry(at=at, who=CONTROL, what="control", outcome=outcome, detail=detail, why=_short(why))
         case DeploymentEnded(at=at, failed=failed):
             return AuditEntry(at=at, who=CONTROL, what="ended", why=_short(failed or ""))

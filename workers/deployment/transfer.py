@@ -11,7 +11,7 @@ from redis.exceptions import WatchError
 
 from workers.deployment.identity import INSTALLATION, held
 from workers.deployment.log import FEED, KEYS, NAMES
-from workers.deployment.transfer_file import FORMAT, Header, Kind, Part
+from workers.deployment.transfer_file import FORMAT, ExportHeader, Kind, Part
 from workers.errors import WorkersError
 
 _ALL = "mixtral:"
@@ -31,14 +31,14 @@ class CannotTransfer(WorkersError):
     """Nothing was exported or imported."""
 
 
-def exported(redis: Redis, *, with_keys: bool) -> tuple[Header, list[Part]]:
+def exported(redis: Redis, *, with_keys: bool) -> tuple[ExportHeader, list[Part]]:
     """Everything that a new Redis needs, as of one moment. Raises CannotTransfer."""
     for _ in range(ATTEMPTS):
         before = _feed_end(redis)
         keys = sorted(key for key in redis.scan_iter(f"{_ALL}*", count=1000) if _is_exported(key, with_keys=with_keys))
         parts = _snapshot(redis, keys, before)
         if parts is not None:
-            header = Header(
+            header = ExportHeader(
                 mixtral_export=FORMAT,
                 version=version("mixtral-bot"),
                 installation=held(redis),
@@ -108,7 +108,7 @@ def _parts(key: bytes, kind: Kind, value: Any, expires_at: int | None) -> Iterat
         yield Part(key=_text(key), kind=kind, values=rows[begin : begin + ENTRIES], expires_at=expires_at)
 
 
-def imported(redis: Redis, header: Header, parts: Sequence[Part]) -> None:
+def imported(redis: Redis, header: ExportHeader, parts: Sequence[Part]) -> None:
     """Write everything in one transaction. Raises CannotTransfer; nothing is written then."""
     _check_keys(header, parts)
     client: Any = redis
@@ -129,7 +129,7 @@ def imported(redis: Redis, header: Header, parts: Sequence[Part]) -> None:
             raise CannotTransfer("Another process began to use this Redis: nothing was imported.") from error
 
 
-def _check_keys(header: Header, parts: Sequence[Part]) -> None:
+def _check_keys(header: ExportHeader, parts: Sequence[Part]) -> None:
     names = [row for part in parts if part.key == NAMES for row in part.values]
     if names and not header.has_keys:
         listed = ", ".join(name for name, *_ in names[:5])
@@ -139,7 +139,7 @@ def _check_keys(header: Header, parts: Sequence[Part]) -> None:
         )
 
 
-def _occupies(redis: Any, key: bytes, header: Header) -> bool:
+def _occupies(redis: Any, key: bytes, header: ExportHeader) -> bool:
     """Whether a key was written by a process that has used this Redis."""
     if key == INSTALLATION.encode():
         return held(redis) != header.installation

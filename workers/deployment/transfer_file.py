@@ -28,7 +28,7 @@ class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unix time in milliseconds; None: never."""
 
 
-class Header(Struct, frozen=True, kw_only=True):
+class ExportHeader(Struct, frozen=True, kw_only=True):
     """The first line."""
 
     mixtral_export: int
@@ -47,7 +47,7 @@ class BadExport(WorkersError):
     """A file is no export, or is not as it was written."""
 
 
-def written(header: Header, parts: Sequence[Part]) -> str:
+def written(header: ExportHeader, parts: Sequence[Part]) -> str:
     """The text of the file."""
     lines = [_line(part) for part in parts]
     header = replace(header, parts=len(lines), sha256="")
@@ -55,11 +55,11 @@ def written(header: Header, parts: Sequence[Part]) -> str:
     return "\n".join([_line(signed), *lines, ""])
 
 
-def read(text: str) -> tuple[Header, list[Part]]:
+def read(text: str) -> tuple[ExportHeader, list[Part]]:
     """The header and the parts. Raises BadExport if the file is truncated, was edited, or is of a newer version."""
     first, *lines = text.split("\n")
     try:
-        header = msgspec.convert(json.loads(first), Header)
+        header = msgspec.convert(json.loads(first), ExportHeader)
     except (ValueError, msgspec.ValidationError) as error:
         raise BadExport("The file is not an export of mixtral-bot: nothing was imported.") from error
     if header.mixtral_export > FORMAT:
@@ -79,9 +79,9 @@ def read(text: str) -> tuple[Header, list[Part]]:
         raise BadExport(f"The file has a line that cannot be read ({error}): nothing was imported.") from error
 
 
-def _line(value: Header | Part) -> str:
+def _line(value: ExportHeader | Part) -> str:
     return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))  # escapes lone surrogates, as msgspec does not
 
 
-def _sum(header: Header, lines: Sequence[str]) -> str:
+def _sum(header: ExportHeader, lines: Sequence[str]) -> str:
     return sha256("\n".join([_line(header), *lines]).encode()).hexdigest()

@@ -19,7 +19,7 @@ CURRENCY = "USD"
 Word = TypeVar("Word", bound=StrEnum)
 
 
-class Scope(StrEnum):
+class BudgetScope(StrEnum):
     """Of whom or what the costs are added up."""
 
     INSTALLATION = "installation"
@@ -29,14 +29,14 @@ class Scope(StrEnum):
 
 
 IDS = {
-    Scope.PERSON: re.compile(r"[UW][A-Z0-9]+"),
-    Scope.CHANNEL: re.compile(r"[CDG][A-Z0-9]+"),
-    Scope.DEPLOYMENT: re.compile(r"[a-z0-9][a-z0-9-]*"),
+    BudgetScope.PERSON: re.compile(r"[UW][A-Z0-9]+"),
+    BudgetScope.CHANNEL: re.compile(r"[CDG][A-Z0-9]+"),
+    BudgetScope.DEPLOYMENT: re.compile(r"[a-z0-9][a-z0-9-]*"),
 }
 SHAPES = {
-    Scope.PERSON: "ids of people, such as U0123ABCD",
-    Scope.CHANNEL: "ids of channels, such as C0123ABCD",
-    Scope.DEPLOYMENT: "names of deployments, such as fast",
+    BudgetScope.PERSON: "ids of people, such as U0123ABCD",
+    BudgetScope.CHANNEL: "ids of channels, such as C0123ABCD",
+    BudgetScope.DEPLOYMENT: "names of deployments, such as fast",
 }
 
 
@@ -47,7 +47,7 @@ class Then(StrEnum):
     STOP = "stop"  # what runs ends, announced 15 minutes before
 
 
-class Period(StrEnum):
+class BudgetPeriod(StrEnum):
     """The length of a window. A window begins at midnight in the zone of the section."""
 
     DAY = "day"
@@ -57,19 +57,19 @@ class Period(StrEnum):
 class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A limit of each person, channel or deployment in `of`, or of the installation."""
 
-    scope: Scope
+    scope: BudgetScope
     of: tuple[str, ...] = ()
     """Ids, or names of deployments. Empty: each that no other budget of this scope and period names."""
     day: Decimal | None = None
     month: Decimal | None = None
     then: Then = Then.WARN
 
-    def limit(self, period: Period) -> Decimal | None:
+    def limit(self, period: BudgetPeriod) -> Decimal | None:
         """USD; None if this period has no limit."""
-        return self.day if period is Period.DAY else self.month
+        return self.day if period is BudgetPeriod.DAY else self.month
 
 
-class Budgets(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class BudgetPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """No budget: purchases are not limited."""
 
     zone: str = "UTC"
@@ -77,7 +77,7 @@ class Budgets(Struct, frozen=True, kw_only=True, omit_defaults=True):
     limits: tuple[Budget, ...] = ()
 
 
-def read(value: Value) -> Budgets:
+def read(value: Value) -> BudgetPolicy:
     """Raises RecipeError with line and field."""
     fields = _fields(value, FIELDS, "the section budgets")
     zone = _zone(fields["zone"]) if "zone" in fields else "UTC"
@@ -87,7 +87,7 @@ def read(value: Value) -> Budgets:
         budget = _budget(item)
         _refuse_duplicate(item, budget, limits)
         limits.append(budget)
-    return Budgets(zone=zone, limits=tuple(limits))
+    return BudgetPolicy(zone=zone, limits=tuple(limits))
 
 
 def _fields(value: Value, known: tuple[str, ...], where: str) -> dict[str, Value]:
@@ -114,8 +114,8 @@ def _zone(value: Value) -> str:
 def _budget(item: Value) -> Budget:
     fields = _fields(item, LIMIT_FIELDS, "a budget")
     if "scope" not in fields:
-        raise item.refused(f"a budget needs a scope: {', '.join(Scope)}")
-    scope = _word(fields["scope"], Scope, "scope")
+        raise item.refused(f"a budget needs a scope: {', '.join(BudgetScope)}")
+    scope = _word(fields["scope"], BudgetScope, "scope")
     if "currency" in fields and fields["currency"].string() != CURRENCY:
         raise _other_currency(fields["currency"])
     day, month = (_amount(fields[name]) if name in fields else None for name in ("day", "month"))
@@ -158,8 +158,8 @@ def _other_currency(value: Value) -> RecipeError:
     return value.refused(f"the currency of a budget is USD, not {shown(value.string())}: prices are in USD")
 
 
-def _of(value: Value, scope: Scope) -> tuple[str, ...]:
-    if scope is Scope.INSTALLATION:
+def _of(value: Value, scope: BudgetScope) -> tuple[str, ...]:
+    if scope is BudgetScope.INSTALLATION:
         raise value.refused("a budget of the installation has no `of`: there is one installation")
     names = [item.string() for item in value.items()]
     if not names:
@@ -173,7 +173,7 @@ def _of(value: Value, scope: Scope) -> tuple[str, ...]:
 def _refuse_duplicate(item: Value, budget: Budget, earlier: list[Budget]) -> None:
     """Two limits for the same person, channel, deployment or installation, and the same period, contradict."""
     for other in earlier:
-        periods = [p for p in Period if budget.limit(p) is not None and other.limit(p) is not None]
+        periods = [p for p in BudgetPeriod if budget.limit(p) is not None and other.limit(p) is not None]
         if other.scope is not budget.scope or not periods:
             continue
         both = [name for name in budget.of if name in other.of]
@@ -182,5 +182,5 @@ def _refuse_duplicate(item: Value, budget: Budget, earlier: list[Budget]) -> Non
             raise item.refused(f"{whose} has a budget per {periods[0]} already: remove one of them")
 
 
-def _each(scope: Scope) -> str:
-    return "the installation" if scope is Scope.INSTALLATION else f"each {scope}"
+def _each(scope: BudgetScope) -> str:
+    return "the installation" if scope is BudgetScope.INSTALLATION else f"each {scope}"

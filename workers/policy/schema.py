@@ -12,7 +12,7 @@ from recipes.schema import RecipeError
 from recipes.value import Value
 from workers.policy import approvals, budgets, clocks, groups, key_limits, rules
 from workers.policy.approvals import Approvals
-from workers.policy.budgets import Budgets
+from workers.policy.budgets import BudgetPolicy
 from workers.policy.clocks import Clocks
 from workers.policy.key_limits import KeyLimits
 from workers.policy.rules import Rule
@@ -33,7 +33,7 @@ class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: dict[str, tuple[str, ...]] = {}
     rules: tuple[Rule, ...] = ()
     approvals: Approvals = Approvals()
-    budgets: Budgets = Budgets()
+    budgets: BudgetPolicy = BudgetPolicy()
     clocks: Clocks = Clocks()
     keys: KeyLimits = KeyLimits()
 

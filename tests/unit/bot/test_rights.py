@@ -50,7 +50,7 @@ from tests.fakes.at_once import AtOnce
 from tests.fakes.office import Office
 from tests.person import words
 from tests.rights import CELLS, COLUMNS, cells, rows
-from workers.deployment.audit import Outcome, decode, encode
+from workers.deployment.audit import AuditOutcome, decode, encode
 from workers.deployment.audit_stream import AuditStream
 from workers.deployment.events import DeploymentId
 from workers.policy.schema import policy_of
@@ -678,16 +678,16 @@ def check_audit(entries, it, cell):
     assert len(entries) == 1, (cell, entries)
     (entry,) = entries
     if cell.deed == "logs" and cell.given == "yes":
-        assert entry.outcome is Outcome.REFUSED  # no machine has a log yet
+        assert entry.outcome is AuditOutcome.REFUSED  # no machine has a log yet
     elif cell.given in {"yes", "listed", "hidden", "shown", "end"}:
-        assert entry.outcome is Outcome.DONE
+        assert entry.outcome is AuditOutcome.DONE
         assert entry.what == EFFECTS.get(cell.deed, entry.what)
         assert (cell.deed in EFFECTS) is bool(entry.how)
     elif cell.given in DENIALS and cell.deed not in ROUTED_LATER | IMPOSSIBLE:
-        assert entry.outcome is Outcome.DENIED
+        assert entry.outcome is AuditOutcome.DENIED
         assert entry.why
     elif cell.given in {"who", "own"}:
-        assert entry.outcome is Outcome.REFUSED
+        assert entry.outcome is AuditOutcome.REFUSED
     assert entry.who == it.user
     assert entry.where in (it.channel, "", "D0HOME00001")
     written = encode(entry).decode()

@@ -20,7 +20,7 @@ from tests.fakes.office import Office
 from workers.deployment.events import Requested, ScaleRequested
 from workers.deployment.log import Log
 from workers.policy.approvals import Approvals
-from workers.policy.budgets import Budget, Budgets, Scope
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
 from workers.policy.schema import Policy
 
 ASKER, APPROVER, OTHER, ADMIN = "U1", "U5", "U6", "UADMIN"
@@ -258,7 +258,7 @@ def test_each_threshold_is_said(office, limits, typed, why):
 
 
 def test_a_large_share_of_what_is_left_of_the_budget_waits_and_the_request_says_what_is_left(office):
-    budgets = Budgets(limits=(Budget(scope=Scope.PERSON, month=Decimal(1000)),))
+    budgets = BudgetPolicy(limits=(Budget(scope=BudgetScope.PERSON, month=Decimal(1000)),))
     approvals = Approvals(budget_share=50, approvers=(APPROVER,))
     office.context = replace(office.context, policy=lambda: Policy(approvals=approvals, budgets=budgets))
     assert "a day of it costs 528.00 USD, and more than 50 % of the 1,000.00 USD that are left" in says(

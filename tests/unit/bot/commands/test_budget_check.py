@@ -16,7 +16,7 @@ from tests.fakes.office import Office
 from workers.decision.budget import Owner
 from workers.deployment.events import Place
 from workers.deployment.log import new_id
-from workers.policy.budgets import Budget, Budgets, Scope
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
 
@@ -32,7 +32,7 @@ def office(redis):
 
 
 def budgets(redis, *limits):
-    StoredPolicy(redis).put(Policy(budgets=Budgets(limits=limits)))
+    StoredPolicy(redis).put(Policy(budgets=BudgetPolicy(limits=limits)))
 
 
 def runs(redis, name="fast", user="U1", channel="C0HERE", hours=1):
@@ -43,7 +43,7 @@ def runs(redis, name="fast", user="U1", channel="C0HERE", hours=1):
 
 def test_a_launch_on_a_budget_that_is_used_up_starts_nothing(office, redis):
     runs(redis)
-    budgets(redis, Budget(scope=Scope.PERSON, month=Decimal(8)))
+    budgets(redis, Budget(scope=BudgetScope.PERSON, month=Decimal(8)))
     said = office.says(Launch(name="more"))
     assert "Of the budget of the launcher (8.00 USD per month), 7.2" in said
     assert "an hour of the cheapest machine costs 7.20 USD" in said
@@ -54,7 +54,7 @@ def test_a_launch_on_a_budget_that_is_used_up_starts_nothing(office, redis):
 
 def test_a_scale_that_needs_a_further_machine_is_refused_and_one_down_is_not(office, redis):
     runs(redis)
-    budgets(redis, Budget(scope=Scope.DEPLOYMENT, month=Decimal(8)))
+    budgets(redis, Budget(scope=BudgetScope.DEPLOYMENT, month=Decimal(8)))
     assert "Nothing further is bought" in office.says("scale fast 2")
     assert office.requests.get("fast").wanted == 1
     office.says("scale fast 0")
@@ -64,7 +64,11 @@ def test_a_scale_that_needs_a_further_machine_is_refused_and_one_down_is_not(off
 def test_cost_shows_what_is_left(office, redis):
     runs(redis)
     assert "Budget" not in office.says("cost month")
-    budgets(redis, Budget(scope=Scope.INSTALLATION, month=Decimal(100)), Budget(scope=Scope.PERSON, month=Decimal(5)))
+    budgets(
+        redis,
+        Budget(scope=BudgetScope.INSTALLATION, month=Decimal(100)),
+        Budget(scope=BudgetScope.PERSON, month=Decimal(5)),
+    )
     said = office.says("cost month")
     assert "*Budget* of the installation: 100.00 USD per month; 7.2" in said
     assert "*Budget* of <@U1>: 5.00 USD per month" in said
@@ -76,14 +80,14 @@ def test_what_others_use_is_shown_to_admins_only(office, redis):
     runs(redis, user="U2", channel="C0SECRET")
     budgets(
         redis,
-        Budget(scope=Scope.PERSON, month=Decimal(5)),
-        Budget(scope=Scope.CHANNEL, of=("C0SECRET",), month=Decimal(5)),
+        Budget(scope=BudgetScope.PERSON, month=Decimal(5)),
+        Budget(scope=BudgetScope.CHANNEL, of=("C0SECRET",), month=Decimal(5)),
     )
     book = office.requests.book()
     about = Owner(name="", user="U2", channel="C0SECRET")
     here = Viewer(user="U1", channel="C0HERE")
     assert of_viewer(here, office.context, book, about) == []
     admin = of_viewer(Viewer(user="UADMIN", channel="C0HERE"), office.context, book, about)
-    assert [(s.scope, s.id) for s in admin] == [(Scope.PERSON, "U2"), (Scope.CHANNEL, "C0SECRET")]
-    budgets(redis, Budget(scope=Scope.INSTALLATION, month=Decimal(100)))
+    assert [(s.scope, s.id) for s in admin] == [(BudgetScope.PERSON, "U2"), (BudgetScope.CHANNEL, "C0SECRET")]
+    budgets(redis, Budget(scope=BudgetScope.INSTALLATION, month=Decimal(100)))
     assert of_viewer(replace(here, outside=True), office.context, book) == []

@@ -11,11 +11,11 @@ from tests.builders.offers import offer
 from tests.builders.story import Story
 from workers.decision.budget import Owner, Purchase, all_standings, purchase, standings_of, why_refused, window_of
 from workers.deployment.ledger import entry_of, fold
-from workers.policy.budgets import Budget, Budgets, Period, Scope
+from workers.policy.budgets import Budget, BudgetPeriod, BudgetPolicy, BudgetScope
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 OWNER = Owner(name="fast", user="U1", channel="C1")
-EACH_DAY = Budgets(limits=(Budget(scope=Scope.DEPLOYMENT, day=Decimal(20)),))
+EACH_DAY = BudgetPolicy(limits=(Budget(scope=BudgetScope.DEPLOYMENT, day=Decimal(20)),))
 
 
 def book_of(*stories):
@@ -38,20 +38,20 @@ def standing(told, now, budgets=EACH_DAY, name="fast"):
 )
 def test_a_day_of_paris_has_23_or_25_hours_when_the_clock_is_changed(day, hours):
     now = datetime.fromisoformat(f"{day}+00:00")
-    window = window_of(Period.DAY, "Europe/Paris", now)
+    window = window_of(BudgetPeriod.DAY, "Europe/Paris", now)
     assert window.since <= now < window.until
     assert window.until.astimezone(UTC) - window.since.astimezone(UTC) == timedelta(hours=hours)
 
 
 def test_a_month_of_paris_begins_at_its_midnight():
-    window = window_of(Period.MONTH, "Europe/Paris", datetime(2026, 10, 31, 23, 30, tzinfo=UTC))
+    window = window_of(BudgetPeriod.MONTH, "Europe/Paris", datetime(2026, 10, 31, 23, 30, tzinfo=UTC))
     assert window.since.astimezone(UTC) == datetime(2026, 10, 31, 23, tzinfo=UTC)
     assert window.until.astimezone(UTC) == datetime(2026, 11, 30, 23, tzinfo=UTC)
 
 
 @given(
     st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
-    st.sampled_from(list(Period)),
+    st.sampled_from(list(BudgetPeriod)),
     st.sampled_from(["Europe/Paris", "America/New_York", "Africa/Cairo", "Asia/Beirut", "Pacific/Apia", "UTC"]),
 )
 def test_windows_follow_each_other_without_a_gap(now, period, zone):
@@ -82,11 +82,11 @@ def test_the_part_before_the_window_is_not_used_in_it():
 
 
 def test_a_budget_that_names_a_person_replaces_the_one_for_each():
-    budgets = Budgets(
+    budgets = BudgetPolicy(
         limits=(
-            Budget(scope=Scope.PERSON, day=Decimal(10)),
-            Budget(scope=Scope.PERSON, of=("U1",), day=Decimal(200)),
-            Budget(scope=Scope.PERSON, of=("U1",), month=Decimal(900)),
+            Budget(scope=BudgetScope.PERSON, day=Decimal(10)),
+            Budget(scope=BudgetScope.PERSON, of=("U1",), day=Decimal(200)),
+            Budget(scope=BudgetScope.PERSON, of=("U1",), month=Decimal(900)),
         )
     )
     assert [s.limit for s in standings_of(OWNER, budgets, fold([]), NOON)] == [200, 900]
@@ -95,8 +95,11 @@ def test_a_budget_that_names_a_person_replaces_the_one_for_each():
 
 
 def test_each_that_uses_something_has_a_standing():
-    budgets = Budgets(
-        limits=(Budget(scope=Scope.DEPLOYMENT, day=Decimal(20)), Budget(scope=Scope.INSTALLATION, month=Decimal(9)))
+    budgets = BudgetPolicy(
+        limits=(
+            Budget(scope=BudgetScope.DEPLOYMENT, day=Decimal(20)),
+            Budget(scope=BudgetScope.INSTALLATION, month=Decimal(9)),
+        )
     )
     told, other = asked().created(), asked("other")
     found = all_standings(budgets, book_of(told, other), told.now + timedelta(minutes=30))

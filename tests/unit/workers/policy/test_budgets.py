@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from workers.policy.budgets import Budget, Budgets, Scope, Then
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope, Then
 from workers.policy.schema import PolicyError, policy_of
 
 WHOLE = b"""
@@ -20,14 +20,14 @@ budgets:
 
 
 def test_a_budget_per_scope_and_period():
-    assert policy_of(WHOLE, "policy.yaml").budgets == Budgets(
+    assert policy_of(WHOLE, "policy.yaml").budgets == BudgetPolicy(
         zone="Europe/Paris",
         limits=(
-            Budget(scope=Scope.INSTALLATION, month=Decimal(2000), then=Then.STOP),
-            Budget(scope=Scope.PERSON, day=Decimal("49.90")),
-            Budget(scope=Scope.PERSON, of=("U0ADA", "U0BOB"), day=Decimal(200)),
-            Budget(scope=Scope.CHANNEL, of=("C0ML",), month=Decimal(0)),
-            Budget(scope=Scope.DEPLOYMENT, day=Decimal(100)),
+            Budget(scope=BudgetScope.INSTALLATION, month=Decimal(2000), then=Then.STOP),
+            Budget(scope=BudgetScope.PERSON, day=Decimal("49.90")),
+            Budget(scope=BudgetScope.PERSON, of=("U0ADA", "U0BOB"), day=Decimal(200)),
+            Budget(scope=BudgetScope.CHANNEL, of=("C0ML",), month=Decimal(0)),
+            Budget(scope=BudgetScope.DEPLOYMENT, day=Decimal(100)),
         ),
     )
 

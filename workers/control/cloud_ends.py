@@ -11,7 +11,7 @@ from workers.machines import Listing, Sighting, Token
 logger = logging.getLogger(__name__)
 
 
-class EndTimes:
+class CloudEnds:
     """Where the control loop ends a machine, the ledger has our time of the end first, and the cloud's after a list."""
 
     def __init__(self, ledger: Ledger) -> None:

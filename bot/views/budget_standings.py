@@ -7,24 +7,24 @@ from bot.views import words
 from bot.views.amounts import moment, usd
 from bot.views.blocks import Block, section
 from bot.views.escape import escape
-from workers.decision.budget import Standing
-from workers.policy.budgets import Scope, Then
+from workers.decision.budget import BudgetStanding
+from workers.policy.budgets import BudgetScope, Then
 
 MAX_LINES = 12
 
 
-def blocks(standings: Sequence[Standing]) -> list[Block]:
+def blocks(standings: Sequence[BudgetStanding]) -> list[Block]:
     """A line for each limit: used, reserved, left, and until when; nothing without a budget."""
     return [section("\n".join(_line(standing) for standing in standings[:MAX_LINES]))] if standings else []
 
 
-def warning(standing: Standing, percent: int) -> Message:
+def warning(standing: BudgetStanding, percent: int) -> Message:
     """The warning that `percent` of a limit is used."""
     whose = {
-        Scope.INSTALLATION: "the installation",
-        Scope.PERSON: words.user(standing.id),
-        Scope.CHANNEL: f"<#{standing.id}>",
-        Scope.DEPLOYMENT: f"*{escape(standing.id)}*",
+        BudgetScope.INSTALLATION: "the installation",
+        BudgetScope.PERSON: words.user(standing.id),
+        BudgetScope.CHANNEL: f"<#{standing.id}>",
+        BudgetScope.DEPLOYMENT: f"*{escape(standing.id)}*",
     }[standing.scope]
     reserved = f", and {usd(standing.reserved)} reserved" if standing.reserved else ""
     sentence = (
@@ -35,7 +35,7 @@ def warning(standing: Standing, percent: int) -> Message:
     return Message(sentence, (section(sentence),))
 
 
-def _then(standing: Standing, percent: int) -> str:
+def _then(standing: BudgetStanding, percent: int) -> str:
     stops = standing.then is Then.STOP
     if percent < 100:  # noqa: PLR2004 - percent
         then = ", and what runs ends, announced 15 minutes before" if stops else ""
@@ -45,12 +45,12 @@ def _then(standing: Standing, percent: int) -> str:
     return "Nothing further is bought. What runs goes on, and costs more until a person ends it."
 
 
-def _line(standing: Standing) -> str:
+def _line(standing: BudgetStanding) -> str:
     whose = {
-        Scope.INSTALLATION: "of the installation",
-        Scope.PERSON: f"of {words.user(standing.id)}",
-        Scope.CHANNEL: f"of <#{standing.id}>",
-        Scope.DEPLOYMENT: f"of *{escape(standing.id)}*",
+        BudgetScope.INSTALLATION: "of the installation",
+        BudgetScope.PERSON: f"of {words.user(standing.id)}",
+        BudgetScope.CHANNEL: f"of <#{standing.id}>",
+        BudgetScope.DEPLOYMENT: f"of *{escape(standing.id)}*",
     }[standing.scope]
     reserved = f" and {usd(standing.reserved)} reserved" if standing.reserved else ""
     left = f"{usd(standing.left)} are left" if standing.left > 0 else "nothing is left, and nothing further is bought"
