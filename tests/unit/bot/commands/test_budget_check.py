@@ -20,8 +20,6 @@ from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
 
-NOW = datetime.now(UTC)
-
 
 @pytest.fixture
 def office(redis):
@@ -37,7 +35,7 @@ def budgets(redis, *limits):
 
 def runs(redis, name="fast", user="U1", channel="C0HERE", hours=1):
     place = Place(team="T1", channel=channel, user=user)
-    told = Story(name, id_=new_id(), at=NOW - timedelta(hours=hours), place=place)
+    told = Story(name, id_=new_id(), at=datetime.now(UTC) - timedelta(hours=hours), place=place)
     append(redis, told.planned(offer("gcp r-a", "7.20")).asked().created())
 
 
