@@ -45,14 +45,14 @@ class PolicyError(RecipeError):
 def mentioned_groups(raw: bytes, file: str) -> list[Value]:
     """Every mention of a user group of Slack in a policy. Raises PolicyError."""
     try:
-        return groups.user_groups(read_document(raw, file)) if raw.strip() else []
+        return groups.user_groups(read_document(raw, file)) if _says_something(raw) else []
     except RecipeError as error:
         raise PolicyError(error.sentence, file=error.file, line=error.line, field=error.field) from error
 
 
 def policy_of(raw: bytes, file: str) -> Policy:
     """The policy in the bytes of a YAML file. Raises PolicyError."""
-    if not raw.strip():
+    if not _says_something(raw):
         return Policy()
     try:
         fields = read_document(raw, file).mapping()
@@ -66,3 +66,8 @@ def policy_of(raw: bytes, file: str) -> Policy:
         return Policy(**{name: readers[name](value) for name, value in fields.items() if not value.empty})
     except RecipeError as error:
         raise PolicyError(error.sentence, file=error.file, line=error.line, field=error.field) from error
+
+
+def _says_something(raw: bytes) -> bool:
+    """Whether there is more than comments."""
+    return any(line and not line.startswith(b"#") for line in map(bytes.strip, raw.splitlines()))

@@ -3,7 +3,7 @@
 import pytest
 
 from workers.policy.rules import Right, Rule
-from workers.policy.schema import PolicyError, policy_of
+from workers.policy.schema import Policy, PolicyError, mentioned_groups, policy_of
 
 
 def read(text):
@@ -79,3 +79,9 @@ def test_a_wrong_policy_is_refused_whole_with_line_and_field(text, where):
 def test_groups_that_contain_each_other_many_times_are_read_in_little_time():
     deep = "".join(f"  g{n}: [g{n - 1}, g{n - 1}]\n" for n in range(1, 60))
     assert read(f"groups:\n  g0: [U0ADA000001]\n{deep}").groups["g59"] == ("U0ADA000001",)
+
+
+def test_a_file_of_comments_alone_has_the_defaults():
+    raw = b"# rules:\n\n  # - may: [look]\n"
+    assert policy_of(raw, "policy.yaml") == Policy()
+    assert mentioned_groups(raw, "policy.yaml") == []
