@@ -85,6 +85,7 @@ def test_two_processes_that_complete_it_at_once_count_nothing_twice(redis):
 def test_an_entry_of_a_newer_version_is_left_out(redis):
     append(redis, launched().created())
     redis.xadd(LEDGER, {"e": '{"type":"MachineTaxed"}'})
+    redis.xadd(LEDGER, {"note": "written by hand"})
     assert len(Ledger(redis).book().uses) == 1
 
 

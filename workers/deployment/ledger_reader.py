@@ -118,8 +118,8 @@ def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Le
     for _, fields in entries:
         try:
             yield decode(fields[b"e"])
-        except MsgspecError:
-            _LOG.warning("An entry of the ledger is of a newer version, and is left out.")
+        except (MsgspecError, KeyError):
+            _LOG.warning("An entry of the ledger is of a newer version, or no entry, and is left out.")
 
 
 def _entries(log: Log, deployment: DeploymentId) -> Iterator[LedgerEntry]:
