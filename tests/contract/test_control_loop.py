@@ -169,6 +169,14 @@ def running(loop):
     return [s for s in loop.cloud.owned("i-1") if s.presence == "running"]
 
 
+def test_a_part_of_the_sweep_that_fails_stops_neither_the_clocks_nor_the_machines_of_others(loop, monkeypatch):
+    monkeypatch.setattr("workers.control.token_counting.TokenCounting.look", lambda *_: 1 / 0)
+    id_ = loop.launch(stop_after_idle=timedelta(minutes=30))
+    loop.settle()
+    loop.passes(timedelta(minutes=40), id_)
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
+
+
 def test_no_machine_is_bought_over_the_ceiling_until_a_person_raises_it(loop):
     id_ = loop.launch(replicas=3, ceiling=Decimal("2.50"))
     loop.settle(20)
