@@ -53,7 +53,7 @@ LEDGER_MARGIN = timedelta(hours=1)
 """Time before the last completion whose ends are looked at again."""
 
 
-class Part(Protocol):
+class SweepPart(Protocol):
     """A part of a sweep that looks at every deployment."""
 
     def look(self, states: Iterable[Deployment], now: datetime) -> None: ...
@@ -175,7 +175,7 @@ class Sweeper:
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 
-    def _look(self, part: Part, readable: Sequence[Deployment]) -> None:
+    def _look(self, part: SweepPart, readable: Sequence[Deployment]) -> None:
         try:
             part.look(readable, self._recorder.now())
         except RedisError:
