@@ -20,6 +20,7 @@ from workers.control.observing import Observer
 from workers.control.probing import Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
+from workers.control.repricing import Repricing
 from workers.control.scaling import Autoscaler
 from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
@@ -93,6 +94,7 @@ class Sweeper:
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
         self._tokens = TokenCounting(self._ledger, log)
+        self._repricing = Repricing(redis, self._ledger, environ)
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
         self._nudger = Nudger(nudge, clock)
@@ -163,6 +165,7 @@ class Sweeper:
         readable = [state for state in self._recorder.states.values() if not state.newer]
         self._scaling.look(readable, self._recorder.now())
         self._tokens.look(readable, self._recorder.now())
+        self._repricing.look(self._recorder.now())
         self._budget_stops.look(readable, self._recorder.now())
         self._idling.look(readable, self._recorder.now())
         self._recorder.refresh()

@@ -17,6 +17,7 @@ from workers.deployment.ledger import (
     LedgerEntry,
     MachineBooked,
     MachineClosed,
+    MachineRepriced,
     MachineReserved,
     ReservationReleased,
     decode,
@@ -90,6 +91,9 @@ class Ledger:
         return True
 
     def count(self, entry: TokensCounted) -> None:
+        self._booked(entry)
+
+    def reprice(self, entry: MachineRepriced) -> None:
         self._booked(entry)
 
     def _booked(self, entry: LedgerEntry) -> int:
