@@ -16,8 +16,11 @@ RULE = 'Hours are days, times and a time zone, as in "mon-fri 09:00-19:00 Europe
 _TIMES = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 _MIDNIGHT = 24 * 60
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
-_SEARCHED = 9
-"""Days in which the next change is searched: a week, and a day on each side for the time zone."""
+_SEARCHED = 16
+"""Days in which the next change is searched: two weeks, because the change of the clocks may skip the hours of the
+first, and a day on each side for the time zone."""
+_COVERED = timedelta(days=8)
+"""Time in the hours from which they cover the whole week."""
 
 
 class InvalidHours(ValueError):
@@ -67,11 +70,11 @@ def closes_after(hours: Hours, at: datetime) -> datetime | None:
     """The first moment from `at` on that is outside the hours, in UTC; None if they cover the whole week."""
     at = at.astimezone(UTC)
     closes = next((closes for opens, closes in _intervals(hours, at) if opens <= at < closes), at)
-    return None if closes - at > (_SEARCHED - 2) * _DAY else closes
+    return None if closes - at > _COVERED else closes
 
 
 def is_open(hours: Hours, at: datetime) -> bool:
-    return any(opens <= at < closes for opens, closes in _intervals(hours, at))
+    return next((opens <= at for opens, closes in _intervals(hours, at) if closes > at), False)
 
 
 def in_zone(at: datetime, hours: Hours) -> str:
@@ -80,7 +83,7 @@ def in_zone(at: datetime, hours: Hours) -> str:
 
 
 def _intervals(hours: Hours, at: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The times in the hours around `at` and in the week after it, in UTC and in order; those that touch are joined."""
+    """The times in the hours around `at` and in two weeks after it, in UTC, in order; those that touch are joined."""
     zone = ZoneInfo(hours.zone)
     first = at.astimezone(zone).date() - _DAY
     begun: tuple[datetime, datetime] | None = None
@@ -115,8 +118,14 @@ def _moment(day: date, minutes: int, zone: ZoneInfo, *, fold: int) -> datetime:
         local += _MINUTE
 
 
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    """Read once: the list is read from the files of all zones, which takes 15 ms."""
+    return frozenset(available_timezones())
+
+
 def _check_zone(zone: str) -> None:
-    known = available_timezones()
+    known = _zones()
     if zone in known:
         return
     if _TIMES.fullmatch(zone) or zone.lower()[:3] in DAYS:

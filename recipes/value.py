@@ -72,7 +72,7 @@ class Value(Struct, frozen=True, kw_only=True):
                     raise self.refused(f"must be a number, not {shown(self.text)}") from None
             case _:
                 raise self.refused(f"must be a number, not {self.kind}")
-        if not math.isfinite(number) or abs(number) > MAX_NUMBER:
+        if abs(number) > MAX_NUMBER or not math.isfinite(number):  # in this order: an int may be too large for a float
             raise self.refused(f"must be a number of ordinary size, not {shown(self.text)}")
         return number
 

@@ -12,12 +12,13 @@ from bot.commands.launch_handler import opened, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
 from bot.commands.policy import Permission
-from bot.commands.within_policy import check_scale_within, within
+from bot.commands.within_policy import check_scale_within, scale_ceiling_within, within
 from bot.language.command import SLASH, Launch
 from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectRequest
 from bot.language.grammar import parse
 from bot.views.amounts import usd_per_hour
 from recipes.schema import RecipeError
+from workers.api import NoSuchDeployment
 from workers.deployment.asked import about, because, note
 from workers.deployment.condition import is_ending
 from workers.deployment.events import Approval
@@ -144,14 +145,20 @@ def _approval(request: DirectRequest) -> Approval:
 
 
 def _scale(request: DirectRequest, context: CommandContext) -> str:
-    after = context.deployments.scale(
-        request.deployment,
-        request.replicas or 0,
-        by=request.asker,
-        once=request.id,
-        ceiling=request.ceiling,
-        approved=_approval(request),
-    )
+    state = context.deployments.by_id(request.deployment)
+    if state is None:
+        return ENDED
+    try:
+        after = context.deployments.scale(
+            request.deployment,
+            request.replicas or 0,
+            by=request.asker,
+            once=request.id,
+            ceiling=scale_ceiling_within(request.ceiling, state, request.asker, context),
+            approved=_approval(request),
+        )
+    except NoSuchDeployment:  # its text lists deployments that the asker may not see
+        return ENDED
     return ENDED if is_ending(after) else ""
 
 

@@ -6,13 +6,12 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
-from bot.commands.consent import check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
 from bot.commands.lookup import check, check_runs
-from bot.commands.needed_approval import check_scale_approved, scale_ceiling
 from bot.commands.policy import Permission
 from bot.commands.rights import allowed, who_can
+from bot.commands.scale_handler import ceiling_to_set, check_scale, check_spending
 from bot.language.command import SLASH
 from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
 from bot.slack.message import Message
@@ -109,9 +108,8 @@ def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -
     if grants:
         _check_possible(request.deed, request.replicas, state)
         if request.deed is Deed.SCALE:
-            check_scale_confirmed(state, request.replicas or 0, caller, context, grant=request.id)
-            text = f"{SLASH} scale {state.name} {request.replicas or 0}"
-            check_scale_approved(state, request.replicas or 0, caller, context, text)
+            check_scale(state, request.replicas or 0, caller, context)
+            check_spending(state, request.replicas or 0, caller, context, grant=request.id)
     offers_key = grants and request.deed is Deed.MAKE_KEY
     offer = _key_offer(f"{request.id}-key", state, request.asker, caller, context) if offers_key else None
     decided = _decide(request, caller, context, grants=grants, offer=offer)
@@ -161,7 +159,7 @@ def _carry_out(request: DirectRequest, context: CommandContext) -> bool:
     match request.deed:
         case Deed.SCALE:
             replicas, state = request.replicas or 0, deployments.by_id(id_)
-            ceiling = scale_ceiling(state, replicas, context) if state is not None else None
+            ceiling = ceiling_to_set(state, replicas, by, context) if state is not None else None
             return not is_ending(deployments.scale(id_, replicas, by=by, once=once, ceiling=ceiling))
         case Deed.END:
             return is_ending(deployments.stop(id_, by=by, once=once))

@@ -44,13 +44,18 @@ def said(clocks: LaunchClocks, now: datetime) -> str:
     because = ", because the policy allows no longer time" if clocks.shortened else ""
     ends = f"It ends {moment(clocks.until)}{because}." if clocks.until else ""
     idle = f"It ends after {duration(clocks.stop_after_idle)} without a request." if clocks.stop_after_idle else ""
-    return " ".join(filter(None, (ends, idle, _pauses(clocks.hours, now))))
+    return " ".join(filter(None, (ends, idle, _pauses(clocks, now))))
 
 
-def _pauses(text: str, now: datetime) -> str:
+def _pauses(clocks: LaunchClocks, now: datetime) -> str:
     """When it pauses; if that is now, when it starts."""
-    if not text:
+    if not clocks.hours:
         return ""
-    hours = hours_of(text)
-    pauses = f"It pauses outside {escape(text)}."
-    return pauses if is_open(hours, now) else f"{pauses} It starts {moment(opens_after(hours, now))}."
+    hours = hours_of(clocks.hours)
+    pauses = f"It pauses outside {escape(clocks.hours)}."
+    if is_open(hours, now):
+        return pauses
+    opens = opens_after(hours, now)
+    if clocks.until is not None and clocks.until <= opens:
+        return f"{pauses} It does not start before its end, because its hours begin {moment(opens)}."
+    return f"{pauses} It starts {moment(opens)}."

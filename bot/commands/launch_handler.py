@@ -1,5 +1,6 @@
 """The launch, for the command, the form and the buttons."""
 
+from collections.abc import Sequence
 from datetime import datetime, time, tzinfo
 from decimal import Decimal
 
@@ -35,6 +36,7 @@ from workers.decision.ceiling import ceiling_of
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Approval, DeploymentId, Place
 from workers.deployment.log import NameTaken
+from workers.placement.ladder import Rung
 
 GUESTS_LAUNCH_NOTHING = (
     "Guests of the workspace cannot launch a model, because it costs money: nothing was started. Ask a member of the "
@@ -67,17 +69,15 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     replicas = command.replicas or max(recipe.replicas, 1)
     allowed = within(command, recipe, replicas, caller, context)
     rungs, _ = context.ladder(recipe, allowed.limits)
-    what = f"Launching *{escape(name)}* with {count(replicas, 'replica')}"
     text = command_text(dated(command, until, context.sight.zone(caller.user)))
-    asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
-    check_confirmed(what, asked, caller, context)
+    check_launch_confirmed(name, rungs, replicas, caller, context, text=text)
     ceiling = allowed.ceiling(ceiling_of(recipe, allowed.limits, replicas, rungs))
     wish = Wish(
         deed=Deed.APPROVE_LAUNCH,
         name=name,
         replicas=replicas,
         command=text,
-        usd=asked.usd,
+        usd=total_of(rungs, replicas),
         ceiling=ceiling,
         needed=launch_needs(
             name, rungs, replicas, caller, context, lasts=clocks.until - context.now() if clocks.until else None
@@ -99,6 +99,15 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     prices = launch_prices(rungs, replicas, ceiling)
     return Message(text=" ".join(filter(None, (first, prices, said(clocks, context.now()), read_by(readers)))))
+
+
+def check_launch_confirmed(
+    name: str, rungs: Sequence[Rung], replicas: int, caller: Caller, context: CommandContext, *, text: str
+) -> None:
+    """Raises Unconfirmed, CommandError. `text`: the command that is carried out once it is confirmed."""
+    what = f"Launching *{escape(name)}* with {count(replicas, 'replica')}"
+    asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
+    check_confirmed(what, asked, caller, context)
 
 
 def opened(

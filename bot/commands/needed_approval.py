@@ -1,9 +1,10 @@
 """Whether a launch or a scale by hand needs an approval, and the request to the approvers, which is stored."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from itertools import chain, islice
 
 from msgspec import Struct
 
@@ -19,7 +20,7 @@ from workers.decision.ceiling import ceiling_of
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 from workers.placement.ladder import Rung
-from workers.policy.approvals import needs
+from workers.policy.approvals import MAX_APPROVERS, needs
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -124,9 +125,8 @@ def may_approve(user: str, asker: str, channel: str, context: CommandContext) ->
 
 def _ask(wish: Wish, caller: Caller, context: CommandContext) -> None:
     approvals = context.policy().approvals
-    named = [*approvals.approvers, *approvers_by_rule(context.policy(), caller.channel, ())]
-    those = [*named, *(sorted(context.admins) if not named else ())]
-    approvers = tuple(dict.fromkeys(user for user in those if may_approve(user, caller.user, caller.channel, context)))
+    named = (*approvals.approvers, *approvers_by_rule(context.policy(), caller.channel, ()))
+    approvers = _asked(named, caller, context) or _asked(sorted(context.admins), caller, context)
     if not approvers:
         raise CommandError(
             f"This needs an approval, because {wish.needed}, and nobody but you could approve it: nothing was started. "
@@ -157,3 +157,17 @@ def _ask(wish: Wish, caller: Caller, context: CommandContext) -> None:
     held = context.direct_requests.add(request)
     said = view.sent(request) if held == request.id else view.waits(context.direct_requests.get(held))
     raise Unapproved(said)
+
+
+def _asked(named: Iterable[str], caller: Caller, context: CommandContext) -> tuple[str, ...]:
+    """Who gets a message: those who may approve, at most MAX_APPROVERS. `named`: also user groups, for their members.
+
+    A person is looked up in Slack, so no more of a large user group than needed.
+    """
+    people = dict.fromkeys(chain.from_iterable(context.sight.people_of(one) for one in named))
+    able = (
+        user
+        for user in people
+        if may_approve(user, caller.user, caller.channel, context) and context.sight.is_active(user)
+    )
+    return tuple(islice(able, MAX_APPROVERS))

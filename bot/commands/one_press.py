@@ -6,10 +6,11 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bot.commands.asking import answer
+from bot.commands.consent import check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.handlers import end, ends_already, handle
-from bot.commands.launch_handler import dated, end_time, ready_to_launch
+from bot.commands.launch_handler import check_launch_confirmed, dated, end_time, ready_to_launch
 from bot.commands.lookup import check, named, visible
 from bot.commands.policy import Permission
 from bot.commands.recipe_catalog import name_from
@@ -39,6 +40,8 @@ NO_LONGER = "This button is no longer valid, so nothing was done. Repeat the com
 def asked(command: ButtonCommand, typed: str, caller: Caller, context: CommandContext) -> Message:
     """The question whether to carry a command out, with its cost and a button. Raises what `handle` raises.
 
+    What costs so much that it has to be confirmed raises Unconfirmed at once: one question is enough.
+
     `typed`: the text of the command, without the slash command.
     """
     text = f"{SLASH} {typed}"
@@ -52,6 +55,7 @@ def asked(command: ButtonCommand, typed: str, caller: Caller, context: CommandCo
         case Scale(name=str(name)):
             state = named(name, f"scale {{}} {command.replicas}", caller, context)
             check_scale(state, command.replicas, caller, context)
+            check_scale_confirmed(state, command.replicas, caller, context, command=text)  # else, the press would ask
             cost = scale_view.cost(state, replace(state, wanted=command.replicas), context.now())
             said = f"Scale *{escape(name)}* from {state.wanted} to {command.replicas}? {cost}".strip()
             return _question(said, f"Scale to {command.replicas}", text, state.id)
@@ -122,6 +126,7 @@ def _launch(command: Launch, text: str, caller: Caller, context: CommandContext)
     ends = f" It ends {moment(until)}." if until and command.until else ""
     said = f"Launch *{escape(name)}*? {price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas)}{ends}"
     whole = _dated(command, until, context.sight.zone(caller.user)) or text
+    check_launch_confirmed(name, rungs, replicas, caller, context, text=whole)
     buttons = [command_button("Launch", whole), form_button(whole, "Change and launch…")]
     return Message(said, (section(said), actions(buttons)))
 

@@ -1,6 +1,8 @@
 """The file of `MIXTRAL_POLICY`: read at the start and after each change, checked whole, stored for all processes."""
 
 import logging
+import os
+import stat
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,6 +12,7 @@ from secrets import token_hex
 from redis.exceptions import RedisError
 
 from bot.slack.failures import SlackFailed, SlackRefused
+from recipes.document import MAX_BYTES
 from workers.deployment.audit import LONGEST, OPERATOR, AuditEntry, AuditOutcome
 from workers.deployment.audit_stream import AuditStream
 from workers.policy.schema import Policy, PolicyError, mentioned_groups, policy_of
@@ -28,10 +31,7 @@ def read_policy(path: Path, groups: Callable[[], Mapping[str, str]]) -> Policy:
 
     `groups`: returns the handles of Slack's user groups by id; called only if the policy names one.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise PolicyError(f"cannot be read: {error.strerror}", file=str(path)) from error
+    raw = _bytes_of(path)
     policy = policy_of(raw, str(path))
     named = mentioned_groups(raw, str(path))
     known = _listed(groups, path) if named else {}
@@ -44,6 +44,21 @@ def read_policy(path: Path, groups: Callable[[], Mapping[str, str]]) -> Policy:
                 field=group.field,
             )
     return policy
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Raises PolicyError, also for what is no regular file: a pipe would be waited for."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            found = os.fstat(opened.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise PolicyError("is no file", file=str(path))
+            if found.st_size > MAX_BYTES:
+                sentence = f"is {found.st_size:,} bytes long; a policy has at most {MAX_BYTES:,}"
+                raise PolicyError(sentence, file=str(path))
+            return opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(f"cannot be read: {error.strerror}", file=str(path)) from error
 
 
 def _listed(groups: Callable[[], Mapping[str, str]], path: Path) -> Mapping[str, str]:
@@ -112,7 +127,7 @@ class PolicyFile:
 
     def refresh(self) -> None:
         """Read the file again if it has changed; a wrong one leaves the last policy in force, and is logged."""
-        if self._path is None or _seen(self._path) == self._seen:
+        if self._path is None or (seen := _seen(self._path)) == self._seen:
             return
         try:
             self.load()
@@ -121,11 +136,18 @@ class PolicyFile:
             _LOG.warning("the policy is wrong, and the last one stays in force: %s", error)
         except (SlackFailed, RedisError) as error:
             _LOG.warning("the policy cannot be read again now; it is tried again in a moment: %s", error)
+        except Exception as error:  # noqa: BLE001 - the next change is read
+            self._seen, self._fault = seen, f"{self._path} cannot be read: an unexpected error occurred ({error})"
+            _LOG.exception("the policy is not read, and the last one stays in force")
 
     def run(self, stop: threading.Event) -> None:
-        """Read the file after each change, until `stop` is set."""
+        """Read the file after each change, until `stop` is set. A file that is being written is not read yet."""
+        last = None if self._path is None else _seen(self._path)
         while not stop.wait(LOOKED_AT_EVERY.total_seconds()):
-            self.refresh()
+            now = None if self._path is None else _seen(self._path)
+            if now == last:
+                self.refresh()
+            last = now
 
 
 def _seen(path: Path) -> Seen | None:

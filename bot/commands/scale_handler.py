@@ -1,5 +1,7 @@
 """Change the number of replicas, for the command and the modal."""
 
+from decimal import Decimal
+
 from bot.commands import budget_check
 from bot.commands.bounds import out_of_bounds
 from bot.commands.consent import check_scale_confirmed
@@ -23,11 +25,8 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
     check_scale(state, replicas, caller, context)
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
-    text = f"{SLASH} scale {state.name} {replicas}"
-    budget_check.check_scale(state, replicas, context)
-    check_scale_confirmed(state, replicas, caller, context, command=text)
-    check_scale_approved(state, replicas, caller, context, text)
-    ceiling = scale_ceiling_within(scale_ceiling(state, replicas, context), state, caller.user, context)
+    check_spending(state, replicas, caller, context)
+    ceiling = ceiling_to_set(state, replicas, caller.user, context)
     once = caller.once if caller.confirmed is not None else ""
     after = context.deployments.scale(state.id, replicas, by=caller.user, once=once, ceiling=ceiling)
     check_runs(after)  # it may have been ended at the same moment
@@ -41,6 +40,21 @@ def check_scale(state: Deployment, replicas: int, caller: Caller, context: Comma
     if why := out_of_bounds(state.recipe, replicas):
         raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
     check_scale_within(state, replicas, caller, context)
+
+
+def check_spending(
+    state: Deployment, replicas: int, caller: Caller, context: CommandContext, *, grant: str = ""
+) -> None:
+    """Raises CommandError if a budget is spent, Unconfirmed, Unapproved. `grant`: the request that is granted by it."""
+    text = f"{SLASH} scale {state.name} {replicas}"
+    budget_check.check_scale(state, replicas, context)
+    check_scale_confirmed(state, replicas, caller, context, grant=grant, command="" if grant else text)
+    check_scale_approved(state, replicas, caller, context, text)
+
+
+def ceiling_to_set(state: Deployment, replicas: int, user: str, context: CommandContext) -> Decimal | None:
+    """The ceiling that a scale by this person sets without an approval; None: as before."""
+    return scale_ceiling_within(scale_ceiling(state, replicas, context), state, user, context)
 
 
 def _given_up(state: Deployment) -> bool:

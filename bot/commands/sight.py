@@ -13,6 +13,7 @@ from workers.api import Deployments
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
+from workers.policy.groups import USER_GROUP
 from workers.policy.rules import Rule
 from workers.policy.schema import Policy
 
@@ -87,6 +88,10 @@ class Sight:
     def person(self, user: str) -> PersonFacts | None:
         """Slack's data about a person; None if Slack does not answer."""
         return self._directory.person(user)
+
+    def people_of(self, named: str) -> tuple[str, ...]:
+        """The members of a user group, or the person themselves; nobody if Slack does not list the group."""
+        return tuple(sorted(self._directory.group(named) or ())) if USER_GROUP.fullmatch(named) else (named,)
 
     def is_guest(self, user: str) -> bool:
         """Whether Slack reports the person as a guest; False if Slack does not answer."""

@@ -51,9 +51,7 @@ def check_scale_within(state: Deployment, replicas: int, caller: Caller, context
     """Raises Denied if more replicas cost more than the policy allows the person, or the launcher at once."""
     if replicas <= state.wanted:
         return
-    mine, theirs = (_rule(user, state.place.channel, context) for user in (caller.user, state.place.user))
-    at_once = _at_once(state.place.user, state.name, context) if theirs.usd_per_hour_at_once is not None else Decimal(0)
-    rule = Rule(usd_per_hour=mine.usd_per_hour, usd_per_hour_at_once=theirs.usd_per_hour_at_once)
+    rule, at_once = _scale_rule(state, caller.user, context)
     most, total = most_of(rule, at_once), total_of(context.ladder(state.recipe, state.limits)[0], replicas)
     if most is not None and total > most:
         raise _denied(f"{nothing_left(rule, at_once, total)} Nothing was changed.", context)
@@ -62,11 +60,23 @@ def check_scale_within(state: Deployment, replicas: int, caller: Caller, context
 def scale_ceiling_within(
     ceiling: Decimal | None, state: Deployment, user: str, context: CommandContext
 ) -> Decimal | None:
-    """A ceiling that a scale sets, not above what the policy allows the person for one launch."""
-    most = _rule(user, state.place.channel, context).usd_per_hour
+    """A ceiling that a scale sets, not above what `check_scale_within` allows. It never lowers the present one."""
+    most = most_of(*_scale_rule(state, user, context))
     if ceiling is None or most is None:
         return ceiling
     return max(min(ceiling, most), state.ceiling or Decimal(0))
+
+
+def _scale_rule(state: Deployment, user: str, context: CommandContext) -> tuple[Rule, Decimal]:
+    """What binds a person who scales: their own maximum for one launch, and the launcher's for all at once.
+
+    With the USD per hour of all else that the launcher launched. No rule binds an admin.
+    """
+    if user in context.admins:
+        return NO_RULE, Decimal(0)
+    mine, theirs = (_rule(one, state.place.channel, context) for one in (user, state.place.user))
+    at_once = _at_once(state.place.user, state.name, context) if theirs.usd_per_hour_at_once is not None else Decimal(0)
+    return Rule(usd_per_hour=mine.usd_per_hour, usd_per_hour_at_once=theirs.usd_per_hour_at_once), at_once
 
 
 def _rule(user: str, channel: str, context: CommandContext) -> Rule:

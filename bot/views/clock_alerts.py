@@ -70,10 +70,11 @@ def unused_kind(noticed: IdleNoticed) -> str:
 def unused(deployment: Deployment, noticed: IdleNoticed) -> Message:
     """The reminder that a deployment without any clock costs money and has no requests."""
     since = moment(noticed.since)
+    ways = "End it" if bounds(deployment.recipe)[0] else "Scale it to 0 or end it"
     sentence = (
         f"{_who(deployment)} has had no request since {since}, and nothing ends it.{_costs(deployment)} "
-        "Scale it to 0 or end it if nobody needs it. This is said once a day. "
-        "`--stop-after-idle 2h` at a launch ends such a deployment."
+        f"{ways} if it is not needed. This reminder is posted once a day while no request arrives. A launch with "
+        "`--stop-after-idle 2h` ends after 2 h without a request."
     )
     return _message(sentence, unused_kind(noticed), deployment, _ways_out(deployment))
 

@@ -13,7 +13,7 @@ from bot.sandbox import seed
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from tests.browser.screen import NARROW, WIDE, Screen, choose_in_menu
-from tests.person import GENERAL, ROBIN, Person
+from tests.person import ADA, GENERAL, ROBIN, Person
 
 pytestmark = pytest.mark.browser
 
@@ -457,3 +457,23 @@ def test_an_own_message_is_edited_as_it_was_typed_and_deleted(desk):
     choose_in_menu(desk.screen, own, "Delete message…")
     desk.screen.test_id("confirm-yes").click()
     expect(desk.screen.test_id("message-list")).not_to_contain_text("is 2 < 3?")
+
+
+def test_what_is_posted_while_another_person_takes_the_page_over_is_shown(desk):
+    page = desk.screen.page
+
+    def arrives_late(route):
+        answer = route.fetch()
+        posted = desk.client.chat_postMessage(channel=GENERAL, text="Posted after the state was read")
+        expect(page.locator(f"[data-ts='{posted['ts']}']").first).to_be_visible()
+        route.fulfill(response=answer)
+
+    page.route("**/page/state", arrives_late)
+    try:
+        desk.screen.test_id("acting-as").select_option(label="Ada")
+        expect(desk.screen.test_id("acting-as")).to_have_value(ADA)
+        expect(page.get_by_text("Posted after the state was read")).to_be_visible()
+    finally:
+        page.unroute("**/page/state")
+        desk.screen.test_id("acting-as").select_option(label="Robin")
+        expect(desk.screen.test_id("acting-as")).to_have_value(ROBIN)

@@ -85,3 +85,20 @@ def test_just_before_the_budget_of_the_next_day_nothing_is_ended(loop):
     loop.now += timedelta(hours=11, minutes=50)  # 23:51, 11.85 USD
     loop.settle()
     assert loop.state(id_).until is None
+
+
+def test_one_who_keeps_it_keeps_it_from_each_of_two_budgets_that_are_used_up(loop):
+    id_ = loop.launch()
+    loop.settle()
+    loop.now += timedelta(minutes=30)
+    scopes = (BudgetScope.DEPLOYMENT, BudgetScope.INSTALLATION)
+    limits = tuple(Budget(scope=scope, day=Decimal("0.10"), month=Decimal("0.20"), then=Then.STOP) for scope in scopes)
+    StoredPolicy(loop.redis).put(Policy(budgets=BudgetPolicy(limits=limits)))
+    loop.settle()
+    ending = ends(loop, id_)[-1].until
+    kept = loop.requests.keep_until(id_, ending + timedelta(hours=4), by="U1")
+    loop.settle()
+    loop.now += timedelta(hours=1)
+    loop.settle()
+    assert loop.state(id_).until == kept.until
+    assert not loop.state(id_).ended

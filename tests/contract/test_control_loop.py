@@ -42,7 +42,7 @@ from workers.deployment.events import (
     WeightsChecked,
 )
 from workers.deployment.idle_times import IDLE
-from workers.deployment.ledger import LEDGER
+from workers.deployment.ledger import LEDGER, TOKENS
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
@@ -51,6 +51,9 @@ from workers.machines import BootPhase, Listing, MachineEnd, Presence
 from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.placement.refusals import Scope
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope, Then
+from workers.policy.schema import Policy
+from workers.policy.stored import StoredPolicy
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import TestAnswer
 from workers.serving.unready import Unready, another_key
@@ -164,6 +167,14 @@ def printed(loop, id_, token, *said):
 
 def running(loop):
     return [s for s in loop.cloud.owned("i-1") if s.presence == "running"]
+
+
+def test_a_part_of_the_sweep_that_fails_stops_neither_the_clocks_nor_the_machines_of_others(loop, monkeypatch):
+    monkeypatch.setattr("workers.control.token_counting.TokenCounting.look", lambda *_: 1 / 0)
+    id_ = loop.launch(stop_after_idle=timedelta(minutes=30))
+    loop.settle()
+    loop.passes(timedelta(minutes=40), id_)
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
 
 
 def test_no_machine_is_bought_over_the_ceiling_until_a_person_raises_it(loop):
@@ -375,9 +386,9 @@ def test_the_tokens_of_a_replica_are_booked_also_over_a_restart_of_the_sweeper(l
     assert booked() == Tokens(1600, 130)
     works(40, 4)  # the engine was restarted
     assert booked() == Tokens(1640, 134)
-    entries = loop.redis.xlen(LEDGER)
+    entries = loop.redis.xlen(TOKENS)
     works(40, 4)
-    assert loop.redis.xlen(LEDGER) == entries, "an idle replica is not booked again"
+    assert loop.redis.xlen(TOKENS) == entries, "an idle replica is not booked again"
     works(50, 5)
     works(60, 6, minutes=2)
     assert booked() == Tokens(1650, 135)
@@ -1086,3 +1097,16 @@ def test_a_secret_that_a_refusal_quotes_is_in_no_event(loop, redis, secret):
     loop.settle()
     assert loop.state(id_).refusals[0].refusals[0].sentence == "the image needs •••"
     assert secret.encode() not in redis.dump(f"mixtral:d:{id_}")
+
+
+def test_a_bad_value_in_the_policy_stops_neither_the_sweep_nor_the_nudges(loop):
+    id_ = loop.launch()
+    loop.settle()
+    assert loop.cloud.running()
+    limits = (Budget(scope=BudgetScope.INSTALLATION, day=Decimal(50), then=Then.STOP),)
+    StoredPolicy(loop.redis).put(Policy(budgets=BudgetPolicy(zone="Mars/Base", limits=limits)))
+    loop.requests.stop(id_, by="U1")
+    loop.nudged.clear()  # it is lost
+    loop.now += timedelta(minutes=1)
+    loop.settle()
+    assert not loop.cloud.running()

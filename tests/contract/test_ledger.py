@@ -18,7 +18,8 @@ from workers.deployment import log as log_module
 from workers.deployment.events import ScaleRequested, Version
 from workers.deployment.ledger import LEDGER, fold
 from workers.deployment.ledger_reader import Ledger
-from workers.deployment.log import Log, NameTaken, new_id
+from workers.deployment.log import START, Log, NameTaken, new_id
+from workers.deployment.token_counts import Tokens, counted
 
 NOW = datetime.now(UTC)
 MONTH_AGO = NOW - timedelta(days=30)
@@ -155,3 +156,35 @@ def test_a_machine_whose_log_is_gone_costs_nothing_from_then_on(redis):
     assert Ledger(redis).complete(Log(redis), MONTH_AGO, NOW + timedelta(days=1)) == 0
     ends = {use.owner.name: use.ended for use in Ledger(redis).book().uses.values()}
     assert ends == {"fast": NOW, "other": None}
+
+
+class RacingLog(Log):
+    """While this log is read, another worker intends a machine, and the cloud refuses it."""
+
+    def __init__(self, redis, story):
+        super().__init__(redis)
+        self._client, self._story = redis, story
+
+    def read(self, deployment, after=START):
+        append(self._client, self._story.asked())
+        events = super().read(deployment, after)
+        append(self._client, self._story.refused())
+        return events
+
+
+def test_a_machine_that_is_refused_while_the_ledger_is_completed_stays_released(redis):
+    append(redis, told := Story("fast", id_="d00000000fast", at=NOW).planned(offer("r-1", "7.20")))
+    Ledger(redis).complete(RacingLog(redis, told), MONTH_AGO, NOW)
+    assert not Ledger(redis).book().reserved
+
+
+def test_the_counts_of_tokens_are_not_read_for_a_purchase_and_do_not_repeat_its_decision(redis):
+    append(redis, told := launched().created())
+    ledger = Ledger(redis)
+    _, before = ledger.newest()
+    ledger.count(counted(None, (told.id, 1), Tokens(1000, 20), NOW))
+    book, newest = ledger.newest()
+    assert (newest, book.counts) == (before, {})
+    hour = timedelta(hours=1)
+    assert Ledger(redis).book().tokens_of({told.id}, NOW - hour, NOW + hour) == Tokens(1000, 20)
+    assert ledger.book() == Ledger(redis).book()

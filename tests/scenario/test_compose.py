@@ -15,7 +15,14 @@ from workers.deployment.events import TestCompletionAnswered
 from workers.deployment.log import Log
 from workers.processes import Child
 
-ADDED = {"MIXTRAL_CLOUDS", "MIXTRAL_HAPROXY", "MIXTRAL_HTTP_HOST", "MIXTRAL_TLS_CERT", "MIXTRAL_TLS_KEY"}
+ADDED = {
+    "MIXTRAL_CLOUDS",
+    "MIXTRAL_HAPROXY",
+    "MIXTRAL_HTTP_HOST",
+    "MIXTRAL_POLICY",
+    "MIXTRAL_TLS_CERT",
+    "MIXTRAL_TLS_KEY",
+}
 PLACED = {
     "REDIS_URL",
     "MIXTRAL_GATEWAY_URL",
@@ -100,6 +107,12 @@ def test_the_gateway_and_haproxy_share_a_folder_and_a_user_and_haproxy_alone_is_
     public = composed_environment("gateway")["MIXTRAL_GATEWAY_BIND"].rpartition(":")[2]
     assert haproxy["ports"][0].endswith(f":{public}")
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["haproxy"]
+
+
+def test_the_bot_reads_the_policy_that_this_host_names():
+    inside = composed_environment("bot")["MIXTRAL_POLICY"].removeprefix("${MIXTRAL_POLICY:+").removesuffix("}")
+    assert f"${{MIXTRAL_POLICY:-/dev/null}}:{inside}:ro" in SERVICES["bot"]["volumes"]
+    assert set(SERVICES["worker"]["volumes"]) <= set(SERVICES["bot"]["volumes"])
 
 
 def test_the_bot_and_the_worker_reach_the_gateway_inside():

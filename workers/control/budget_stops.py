@@ -1,6 +1,6 @@
 """Schedules the end of what runs when a budget with `then: stop` is used up: once in each of its windows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from redis import Redis
@@ -39,20 +39,25 @@ class BudgetStops:
             return
         stopping = [s for s in all_standings(budgets, self._ledger.book(), now) if is_to_stop(s, now + NOTICE)]
         for state in states if stopping else ():
-            for standing in stopping:
-                if is_of(standing, owner_of_state(state)) and state.usd_per_hour and not is_ending(state):
-                    self._schedule(state, standing, now)
+            due = [standing for standing in stopping if is_of(standing, owner_of_state(state))]
+            if due and state.usd_per_hour and not is_ending(state):
+                self._schedule(state, due, now)
 
-    def _schedule(self, state: Deployment, standing: BudgetStanding, now: datetime) -> None:
-        """The id of the event shows in the log that it was done, also after a person has kept the deployment."""
+    def _schedule(self, state: Deployment, due: Sequence[BudgetStanding], now: datetime) -> None:
+        """The ids of the events show in the log that it was done, also after a person has kept the deployment.
+
+        Each limit that is used up has its event, so that one who keeps it keeps it from all of them.
+        """
         until = now + NOTICE
         if state.until is not None and state.until <= until:
             return
-        id_ = event_id(state.id, standing)
-        if id_ in self._scheduled or any(event.event_id == id_ for event in self._log.read(state.id)):
-            self._scheduled.add(id_)
-            return
-        self._log.append(state.id, state.version, [EndScheduled(event_id=id_, at=now, until=until, by="")])
+        ids = {event_id(state.id, standing) for standing in due} - self._scheduled
+        if ids:
+            before = {event.event_id for event in self._log.read(state.id)} & ids
+            self._scheduled |= before
+            events = [EndScheduled(event_id=id_, at=now, until=until, by="") for id_ in sorted(ids - before)]
+            if events:
+                self._log.append(state.id, state.version, events)
 
 
 def event_id(deployment: DeploymentId, standing: BudgetStanding) -> EventId:

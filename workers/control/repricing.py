@@ -1,12 +1,15 @@
 """Books the new prices of running spot machines after the prices in Redis were refreshed."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from workers.decision.repricing import repriced
 from workers.deployment.ledger_reader import Ledger
+from workers.deployment.state import Deployment
 from workers.placement import shared_prices
 from workers.placement.doubts import Row
 from workers.placement.in_use import own, table_of
@@ -27,18 +30,19 @@ class Repricing:
         self._read_at: datetime | None = None
         self._rows: dict[tuple[str, str, str], Row] = {}
 
-    def look(self, now: datetime) -> None:
-        """Compare what runs with the refreshed prices. A failure is logged and does not stop the sweep.
+    def look(self, states: Iterable[Deployment], now: datetime) -> None:  # noqa: ARG002 - the ledger says what runs
+        """Compare the running spot machines of the ledger with the refreshed prices.
 
-        An operator's own table is used alone, and does not tell when a price changed: nothing is compared then.
+        An operator's own table is used alone, and does not tell when a price changed: nothing is compared then. A
+        failure is logged and does not stop the sweep, which ends machines.
         """
         if self._is_own or (self._looked_at is not None and abs(now - self._looked_at) < LOOK_EVERY):
             return
         self._looked_at = now
         try:
             self._look(now)
-        except Exception:
-            logger.exception("The prices of running spot machines could not be compared; this is repeated.")
+        except RedisError as error:
+            logger.warning("The prices of running spot machines cannot be compared: %s", error)
 
     def _look(self, now: datetime) -> None:
         running = [use for use in self._ledger.book().uses.values() if use.ended is None and use.booked.spot]

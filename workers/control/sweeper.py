@@ -3,8 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -29,6 +30,8 @@ from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Loads
 from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
+from workers.deployment.state import Deployment
+from workers.errors import WorkersError
 from workers.lease import Lease
 from workers.nudges import Nudge
 from workers.serving.metrics import computes
@@ -49,6 +52,12 @@ AUDIT_TRIMMED_EVERY = timedelta(hours=1)
 
 LEDGER_MARGIN = timedelta(hours=1)
 """Time before the last completion whose ends are looked at again."""
+
+
+class SweepPart(Protocol):
+    """A part of a sweep that looks at every deployment."""
+
+    def look(self, states: Iterable[Deployment], now: datetime) -> None: ...
 
 
 class Sweeper:
@@ -127,7 +136,7 @@ class Sweeper:
         since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
         try:
             added = self._ledger.complete(self._log, since, now)
-        except RedisError as error:
+        except (RedisError, WorkersError, ValueError) as error:
             logger.warning("The ledger cannot be completed: %s", error)
             return
         self._completed_at = now
@@ -163,13 +172,18 @@ class Sweeper:
             self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
-        self._scaling.look(readable, self._recorder.now())
-        self._tokens.look(readable, self._recorder.now())
-        self._repricing.look(self._recorder.now())
-        self._budget_stops.look(readable, self._recorder.now())
-        self._idling.look(readable, self._recorder.now())
+        for part in (self._scaling, self._tokens, self._repricing, self._budget_stops, self._idling):
+            self._look(part, readable)
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
+
+    def _look(self, part: SweepPart, readable: Sequence[Deployment]) -> None:
+        try:
+            part.look(readable, self._recorder.now())
+        except RedisError:
+            raise
+        except Exception:  # one bad value must not stop the parts after it, and the nudges
+            logger.exception("a part of the sweep failed: %s", type(part).__name__)
 
     def _observe(self) -> None:
         self._prober.ask()

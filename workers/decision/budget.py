@@ -6,6 +6,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import Book, DeploymentBooked
@@ -107,15 +108,22 @@ def all_standings(budgets: BudgetPolicy, book: Book, now: datetime) -> list[Budg
     found = []
     for budget, period in _limits(budgets):
         window = window_of(period, budgets.zone, now)
-        owners = {owner_of(use.owner) for use in book.used(window.since, now) if use.owner}
+        present = _present(book, window)
+        owners = {owner_of(use.owner) for use in present.used(window.since, now) if use.owner}
         owners |= {owner_of(booked) for key in book.reserved if (booked := book.owners.get(key[0]))}
         ids = {NOBODY} if _is_whole(budget) else {owner.id(budget.scope) for owner in owners}
         found += [
-            _standing(budget, id_, period, book, (window, now))
+            _standing(budget, id_, period, present, (window, now))
             for id_ in sorted(ids)
             if _holds(budget, period, id_, budgets)
         ]
     return found
+
+
+def _present(book: Book, window: BudgetWindow) -> Book:
+    """Without the machines that ended before a window: most did, and each standing would look at them again."""
+    begin = window.since.astimezone(UTC)
+    return replace(book, uses={key: u for key, u in book.uses.items() if u.ended is None or u.ended > begin})
 
 
 def owner_of(booked: DeploymentBooked) -> Owner:

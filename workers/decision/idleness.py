@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from workers.decision.end_time import NOTICE, ends_at
 from workers.decision.load import STALE
+from workers.decision.opening import pauses_at
 from workers.deployment.condition import is_ending
 from workers.deployment.idle_times import IdleTime
 from workers.deployment.loads import Load
@@ -54,6 +55,7 @@ def observed(state: Deployment, load: Load | None, before: IdleTime | None, now:
     if load is None or abs(now - load.at) > STALE:
         return before
     last, busy = load.last_request_at, load.in_work > 0 or load.held > 0
+    busy = busy or any(replica.requests for replica in load.replicas.values())  # also those before a reload of HAProxy
     starts = not state.ready and (state.wanted > 0 or not state.established)
     if before is None or busy or starts or state.paused is not None:
         return IdleTime(since=load.at, seen=load.at, last=last, asked=busy)
@@ -75,10 +77,11 @@ def idle_step(state: Deployment, idle: IdleTime | None, now: datetime) -> IdleSt
         due = max(due, state.idle_held.until)
     if announced is None:
         end, until = ends_at(state), max(due, now + NOTICE)
-        is_near = now >= due - NOTICE and state.paused is None and (end is None or end > until)
-        return AnnounceIdleEnd(until, idle.since) if is_near else None
+        others = (end, pauses_at(state, now))
+        is_first = state.paused is None and all(other is None or other > until for other in others)
+        return AnnounceIdleEnd(until, idle.since) if is_first and now >= due - NOTICE else None
     if announced.idle_since is None or idle.since > announced.idle_since:
-        return WithdrawIdleEnd(due, "a request arrived" if idle.asked else "a request may have been missed")
+        return WithdrawIdleEnd(due, _why_not(state, idle))
     if idle.seen < announced.until or now < announced.until:
         return None  # the last look is after the end of the notice, so that a request in its last second counts
     return EndIdle()
@@ -87,6 +90,15 @@ def idle_step(state: Deployment, idle: IdleTime | None, now: datetime) -> IdleSt
 def idle_ends_at(state: Deployment) -> datetime | None:
     """The announced end for lack of requests; None if none is announced."""
     return state.idle_end.until if state.idle_end else None
+
+
+def _why_not(state: Deployment, idle: IdleTime) -> str:
+    """Why the idle time began again."""
+    if state.paused is not None:
+        return "it pauses outside its hours"
+    if idle.asked:
+        return "a request arrived"
+    return "a request may have been missed" if state.ready or not state.wanted else "no replica of it is ready"
 
 
 def _noticed(state: Deployment, idle: IdleTime, now: datetime) -> NoticeIdle | None:

@@ -23,6 +23,9 @@ from workers.deployment.token_counts import Replica, Tokens, TokensCounted, book
 LEDGER = "mixtral:ledger"
 """The stream of the entries. Events and their entries are appended by one script, so that none is missing."""
 
+TOKENS = "mixtral:ledger:tokens"
+"""The stream of the counts of tokens: by far the most entries, which no purchase needs."""
+
 
 class DeploymentBooked(Struct, frozen=True, kw_only=True, tag=True):
     """A deployment was requested. Its machines are booked under its name, launcher and channel."""

@@ -12,6 +12,7 @@ from redis import Redis
 from workers.deployment.events import DeploymentId, NewerEvent
 from workers.deployment.ledger import (
     LEDGER,
+    TOKENS,
     Book,
     DeploymentBooked,
     LedgerEntry,
@@ -42,27 +43,32 @@ class Ledger:
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis
         self._book = Book()
-        self._position = START_OF_STREAM
+        self._positions = dict.fromkeys((LEDGER, TOKENS), START_OF_STREAM)
         self._lock = threading.Lock()
 
     def book(self) -> Book:
         """The use of every machine so far. Raises RedisError."""
         with self._lock:
-            return self._read()
+            self._read(LEDGER)
+            return self._read(TOKENS)
 
     def newest(self) -> tuple[Book, str]:
-        """The book, and the id of its newest entry, empty if there is none: for `Log.intend`. Raises RedisError."""
+        """The book, perhaps without tokens, and the id of its newest entry, empty if there is none: for `Log.intend`.
+
+        Raises RedisError.
+        """
         with self._lock:
             newest = self._redis.xrevrange(LEDGER, count=1)
-            if _number(self._position) > (_number(newest[0][0].decode()) if newest else ()):
-                self._book, self._position = Book(), START_OF_STREAM  # an older copy of Redis was restored
-            book = self._read()
-            return book, self._position.removeprefix("(").removeprefix(START_OF_STREAM)
+            if _number(self._positions[LEDGER]) > (_number(newest[0][0].decode()) if newest else ()):
+                self._book = Book()  # an older copy of Redis was restored
+                self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
+            book = self._read(LEDGER)
+            return book, self._positions[LEDGER].removeprefix("(").removeprefix(START_OF_STREAM)
 
-    def _read(self) -> Book:
-        while entries := self._redis.xrange(LEDGER, min=self._position, count=BATCH):
+    def _read(self, stream: str) -> Book:
+        while entries := self._redis.xrange(stream, min=self._positions[stream], count=BATCH):
             self._book = fold(_decoded(entries), onto=self._book)
-            self._position = f"({entries[-1][0].decode()}"
+            self._positions[stream] = f"({entries[-1][0].decode()}"
         return self._book
 
     def complete(self, log: Log, since: datetime, now: datetime) -> int:
@@ -74,12 +80,23 @@ class Ledger:
         """
         book, added = self.book(), 0
         for deployment in {*log.names().values(), *log.ended(since)}:
-            added += sum(self._booked(entry) for entry in _entries(log, deployment) if not _has(book, entry))
+            if any(not _has(book, entry) for entry in _entries(log, deployment)):
+                added += sum(self._booked(entry) for entry in self._lacking(log, deployment))
         running = [key for key, use in book.uses.items() if use.ended is None] + list(book.reserved)
         gone = {deployment for deployment in {key[0] for key in running} if log.version(deployment) == START}
         for deployment, attempt in (key for key in running if key[0] in gone):
             added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
         return added
+
+    def _lacking(self, log: Log, deployment: DeploymentId) -> list[LedgerEntry]:
+        """What the ledger lacks of a log; nothing if the log grows meanwhile.
+
+        A book older than the log would lack what was booked in between, and a reservation that was released since
+        then would be booked again. The next completion repeats it.
+        """
+        version = log.version(deployment)
+        entries, book = list(_entries(log, deployment)), self.book()
+        return [entry for entry in entries if not _has(book, entry)] if log.version(deployment) == version else []
 
     def settle(self, deployment: DeploymentId, attempt: int, machine: str, ended: datetime) -> bool:
         """Replace our time of a machine's end with the cloud's. Returns whether the cloud's is booked."""
@@ -91,7 +108,7 @@ class Ledger:
         return True
 
     def count(self, entry: TokensCounted) -> None:
-        self._booked(entry)
+        self._redis.xadd(TOKENS, {"e": encode(entry)})
 
     def reprice(self, entry: MachineRepriced) -> None:
         self._booked(entry)

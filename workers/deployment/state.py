@@ -9,6 +9,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from recipes.hours import InvalidHours, hours_of, is_open
 from recipes.schema import Recipe
 from workers.deployment.attempt import KEPT, LIVE, MAY_COST, Attempt, Fact, Phase, apply, give_up, intended
 from workers.deployment.events import (
@@ -54,7 +55,7 @@ REFUSALS_KEPT_FOR = timedelta(hours=6)
 """Age after which a refused attempt is dropped from the state, since a ladder may be dry for weeks."""
 
 HELD_FOR = timedelta(hours=4)
-"""Time for which a person who scales a deployment during a pause keeps it from the next one."""
+"""Time for which a person who adds replicas outside the hours keeps the deployment from the next pause."""
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -292,11 +293,18 @@ def _scaled_by_clock(state: Deployment) -> Deployment:
 
 
 def _scaled_by_person(state: Deployment, event: ScaleRequested) -> Deployment:
-    """A pause ends if a person scales: replicas that they request run for HELD_FOR, also outside the hours."""
-    if state.paused is None:
+    """A pause ends if a person scales: replicas that they add outside the hours run for HELD_FOR, paused or not."""
+    if state.paused is None and not (event.replicas > state.wanted and _is_outside_hours(state, event.at)):
         return state
     held = ClockHeld(event_id=event.event_id, at=event.at, clock=Clock.HOURS, until=event.at + HELD_FOR, by=event.by)
     return replace(state, paused=None, hours_held=held if event.replicas else state.hours_held)
+
+
+def _is_outside_hours(state: Deployment, at: datetime) -> bool:
+    try:
+        return bool(state.hours) and not is_open(hours_of(state.hours), at)
+    except InvalidHours:  # a time zone that this process does not know: then it does not pause
+        return False
 
 
 def _planned(state: Deployment, event: LadderPlanned) -> Deployment:

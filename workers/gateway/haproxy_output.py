@@ -43,10 +43,16 @@ def entries(text: str) -> dict[str, str]:
     return {parts[1]: parts[2] for parts in lines if len(parts) == 3}  # noqa: PLR2004 - see above
 
 
+_USE_FIELDS = {"key", "use", "exp", "conn_cur", "gpc0", "gpc1"}
+
+
 def key_uses(text: str, kept: timedelta) -> dict[str, KeyUse]:
-    """Use of each key in `show table`; HAProxy deletes an entry when it was not used for the time `kept`."""
+    """Use of each key in `show table`; HAProxy deletes an entry when it was not used for the time `kept`.
+
+    Lines without all fields are left out, as of a table that another version of the gateway configured.
+    """
     found = (dict(part.split("=", 1) for part in line.split() if "=" in part) for line in text.splitlines())
-    return {entry["key"]: _key_use(entry, kept) for entry in found if "key" in entry}
+    return {entry["key"]: _key_use(entry, kept) for entry in found if entry.keys() >= _USE_FIELDS}
 
 
 def _key_use(entry: Mapping[str, str], kept: timedelta) -> KeyUse:

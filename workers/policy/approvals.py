@@ -3,17 +3,20 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Any
 
 from msgspec import Struct
 
+from recipes.schema import RecipeError
 from recipes.value import Value, shown
 
 EXPIRES = timedelta(hours=24)
 MAX_EXPIRES = timedelta(days=7)
 MAX_APPROVERS = 20
+MAX_AMOUNT = 1_000_000
+"""Of hours and of USD per hour."""
 _PERSON = re.compile(r"[UW][A-Z0-9]{2,}")
 _LENGTH = re.compile(r"([1-9][0-9]{0,3})\s*(m|min|h|d)")
 _UNITS = {"m": timedelta(minutes=1), "min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -94,12 +97,15 @@ def needs(
 
 def _amount(value: Value) -> Decimal:
     try:
-        number = value.number()
-    except Exception as error:
+        value.number()
+        number = Decimal(value.text.strip())  # which 0x10 is not, although it is a number in YAML
+    except (RecipeError, InvalidOperation) as error:
         raise value.refused(f"must be a number, in USD for a price, not {shown(value.text)}") from error
     if number < 0:
         raise value.refused(f"must not be negative, not {shown(value.text)}")
-    return Decimal(value.text.strip())
+    if number > MAX_AMOUNT:
+        raise value.refused(f"must be at most {MAX_AMOUNT:,}, not {shown(value.text)}")
+    return number
 
 
 def _people(value: Value) -> tuple[str, ...]:

@@ -22,7 +22,10 @@ def read(value: Value) -> dict[str, tuple[str, ...]]:
     for name, group in fields.items():
         if not _NAME.fullmatch(name) or name in (EVERYONE, GUESTS):
             raise group.refused(f"{shown(name)} cannot name a group: write lower-case letters, digits and hyphens")
-    return {name: _members(name, fields, ()) for name in fields}
+    known: dict[str, tuple[str, ...]] = {}
+    for name in fields:
+        _members(name, fields, (), known)
+    return {name: known[name] for name in fields}
 
 
 def people(value: Value, known: Groups) -> tuple[str, ...]:
@@ -54,7 +57,12 @@ def user_groups(value: Value) -> list[Value]:
             return []
 
 
-def _members(name: str, fields: Mapping[str, Value], path: tuple[str, ...]) -> tuple[str, ...]:
+def _members(
+    name: str, fields: Mapping[str, Value], path: tuple[str, ...], known: dict[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """`known`: gets the members of each group that was read, so that each is read once."""
+    if name in known:
+        return known[name]
     group = fields[name]
     if name in path:
         cycle = " → ".join((*path[path.index(name) :], name))
@@ -63,12 +71,13 @@ def _members(name: str, fields: Mapping[str, Value], path: tuple[str, ...]) -> t
     for item in group.items():
         text = item.string()
         if text in fields:
-            found += _members(text, fields, (*path, name))
+            found += _members(text, fields, (*path, name), known)
         elif _PERSON.fullmatch(text) or USER_GROUP.fullmatch(text):
             found.append(text)
         else:
             raise item.refused(_unknown(text, fields))
-    return tuple(dict.fromkeys(found))
+    known[name] = tuple(dict.fromkeys(found))
+    return known[name]
 
 
 def _unknown(text: str, known: Mapping[str, object]) -> str:

@@ -21,8 +21,9 @@ class KeyLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The limits of each person's key. The bot's own key has none."""
 
     requests_per_minute: Limit = UNLIMITED
+    """Requests that are admitted."""
     at_once: Limit | None = None
-    """Requests that wait for their answer or receive it; None for AT_ONCE_PER_REPLICA times the ready replicas."""
+    """Requests that wait for their answer or receive it; if left out, 128 for each ready replica."""
     bytes_per_minute: Limit = UNLIMITED
     """Bytes of answers."""
 

@@ -36,6 +36,8 @@ BY_DEFAULT = tuple(deed for deed in Right if deed is not Right.APPROVE)
 
 DIRECT = "direct"
 """Direct messages with the bot, in the channels of a rule."""
+WHO_AND_WHAT = frozenset({"people", "channels", "may"})
+"""Fields without which a rule allows more. One whose list was deleted or commented out is refused."""
 _CHANNEL = re.compile(r"[CGD][A-Z0-9]{2,}")
 _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(?::[1-9][0-9]?)?")
 
@@ -77,6 +79,9 @@ def _rule(value: Value, groups: Groups) -> Rule:
             near = get_close_matches(name, Rule.__struct_fields__, n=1)
             hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(Rule.__struct_fields__)}"
             raise field.refused(f"{shown(name)} is no field of a rule: {hint}")
+    for name in WHO_AND_WHAT & fields.keys():
+        if fields[name].empty or (name == "channels" and not fields[name].items()):
+            raise fields[name].refused("is empty: list at least one, or leave the field out")
     readers: dict[str, Callable[[Value], Any]] = {
         "people": lambda field: groups_.people(field, groups),
         "channels": lambda field: tuple(_channel(item) for item in field.items()),

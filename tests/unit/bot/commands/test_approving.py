@@ -14,14 +14,17 @@ from bot.commands.errors import CommandError, Unapproved
 from bot.commands.settle import settle
 from bot.language.direct_request import Deed, DeedStage, WantedDeed
 from bot.language.grammar import parse
+from bot.slack.facts import PersonFacts
 from bot.views import approval as approval_view
 from tests.builders.offers import ladder, offer
 from tests.fakes.office import Office
 from workers.deployment.events import Requested, ScaleRequested
 from workers.deployment.log import Log
-from workers.policy.approvals import Approvals
+from workers.policy.approvals import MAX_APPROVERS, Approvals
 from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
+from workers.policy.rules import BY_DEFAULT, Right, Rule
 from workers.policy.schema import Policy
+from workers.policy.stored import StoredPolicy
 
 ASKER, APPROVER, OTHER, ADMIN = "U1", "U5", "U6", "UADMIN"
 LIMITS = Approvals(usd_per_hour=Decimal(50), gpus=100, approvers=(APPROVER, ASKER))
@@ -297,3 +300,32 @@ def test_a_granted_scale_above_the_threshold_waits_too(office):
     with pytest.raises(Unapproved):
         asking.answer(request.id, caller(ASKER), office.context, grants=True)
     assert office.requests.get("fast").wanted == 1
+
+
+GROUP = "S0LEADS0001"
+
+
+def ruled(office, redis, **approvals):
+    """A policy by which the members of a user group approve."""
+    rules = (Rule(people=(GROUP,), may=(*BY_DEFAULT, Right.APPROVE)),)
+    policy = Policy(approvals=Approvals(usd_per_hour=Decimal(50), **approvals), rules=rules)
+    StoredPolicy(redis).put(policy)
+    office.context = replace(office.context, policy=StoredPolicy(redis).current)
+
+
+def test_the_members_of_a_user_group_that_approves_are_asked_each(office, redis):
+    office.directory.groups[GROUP] = frozenset({APPROVER, ASKER, OTHER})
+    office.directory.people[OTHER] = PersonFacts(team="T1", is_deleted=True)
+    ruled(office, redis)
+    assert asks(office).approvers == (APPROVER,), "without who asks, and without a closed account"
+
+
+def test_of_a_large_user_group_as_many_are_asked_as_a_policy_may_name(office, redis):
+    office.directory.groups[GROUP] = frozenset(f"U{n:03}" for n in range(500))
+    ruled(office, redis)
+    assert len(asks(office).approvers) == MAX_APPROVERS
+
+
+def test_the_admins_are_asked_if_the_only_approver_is_who_asks(office):
+    governed(office, approvers=(ASKER,))
+    assert asks(office).approvers == (ADMIN,)

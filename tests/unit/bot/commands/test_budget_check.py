@@ -20,14 +20,14 @@ from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
 
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def office(redis):
     made = Office(redis)
     rungs = ladder(offer("gcp r-a", "7.20"))
-    made.context = replace(made.context, ladder=lambda *_: (rungs, ""))
+    made.context = replace(made.context, ladder=lambda *_: (rungs, ""), now=lambda: NOW)
     return made
 
 

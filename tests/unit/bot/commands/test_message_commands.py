@@ -1,6 +1,7 @@
 """Which messages are commands, and what those are told that change something."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -9,14 +10,16 @@ from msgspec.structs import replace
 
 from bot.commands import message_commands
 from bot.commands.context import Caller
-from bot.commands.one_press import carry_out
+from bot.commands.one_press import carry_out, carry_out_confirmed
 from bot.commands.settle import settle
 from bot.language.command import Command, Help, Status
+from bot.language.confirmation import confirmation_of
 from bot.language.grammar import parse
 from bot.language.message_command import whole
 from bot.slack.facts import ChannelFacts, PersonFacts
+from bot.views import confirm
 from bot.views.amounts import moment
-from tests.builders.offers import HERE
+from tests.builders.offers import HERE, ladder, offer
 from tests.fakes.office import Office
 from tests.person import words
 from workers.placement.ladder import Rung
@@ -217,3 +220,21 @@ def test_no_message_is_too_odd(text):
     found = whole(text, BOT)
     assert found is None or isinstance(found, Command)
     assert not isinstance(found, Help) or text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("launch scripted as new-1 --replicas 3 --max-price 9", "Launching *new-1* with 3 replicas costs 15.00 USD/h"),
+        ("scale fast 5", "Scaling *fast* from 1 to 5 replicas costs 25.00 USD/h"),
+    ],
+)
+def test_what_has_to_be_confirmed_is_asked_once_and_not_twice(office, text, question):
+    rungs = ladder(offer("r-1", 5))
+    office.context = replace(office.context, confirm_above=Decimal(10), ladder=lambda *_: (rungs, ""))
+    shown = answered(office, text)
+    assert question in said(shown)
+    [buttons] = [block for block in shown.blocks if block["type"] == "actions"]
+    [value] = [b["value"] for b in buttons["elements"] if b["action_id"] == confirm.CONFIRM]
+    confirmed = carry_out_confirmed(confirmation_of(value), caller(), office.context)
+    assert "aunching" in confirmed.text or "from 1 replica to 5" in confirmed.text

@@ -1,6 +1,9 @@
 """The file of the policy: what is stored at the start and after changes, and what a wrong one does."""
 
 import logging
+import os
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ from workers.policy.schema import Policy, PolicyError
 from workers.policy.stored import StoredPolicy
 
 GOOD = b"rules:\n  - people: [S0COOKS0001]\n    may: [look]\n"
+DONE = object()
 WRONG = b"rules:\n  - may: [lok]\n"
 
 
@@ -91,3 +95,53 @@ def test_user_groups_without_their_scope_are_refused_with_the_scope(file):
         read_policy(file, refused)
     file.write_bytes(b"rules:\n  - may: [look]\n")
     assert read_policy(file, refused).rules, "Slack is not asked for what is not named"
+
+
+def test_what_is_no_file_of_ordinary_size_is_refused_and_read_no_further(redis, tmp_path):
+    pipe, large = tmp_path / "pipe", tmp_path / "large"
+    os.mkfifo(pipe)
+    with large.open("wb") as opened:
+        opened.truncate(10**11)
+    for path, why in ((pipe, "is no file"), (tmp_path, "Is a directory"), (large, "bytes long")):
+        with pytest.raises(PolicyError, match=why):
+            read_policy(path, groups)
+
+
+def test_an_unexpected_error_leaves_the_last_policy_in_force_and_the_next_change_is_read(redis, file, caplog):
+    def broken():
+        raise ValueError("unexpected")
+
+    known: list[Any] = [groups]
+
+    def listed():
+        return known[-1]()
+
+    kept = PolicyFile(file, StoredPolicy(redis), listed)
+    kept.load()
+    known.append(broken)
+    file.write_bytes(GOOD + b"\n")
+    kept.refresh()
+    assert "unexpected" in caplog.text
+    known.pop()
+    file.write_bytes(b"rules:\n  - may: [ask]\n")
+    kept.refresh()
+    assert StoredPolicy(redis).current().rules[0].may == (Right.ASK,)
+
+
+def test_a_file_is_read_only_once_it_has_stopped_changing(redis, file):
+    stored = StoredPolicy(redis)
+    kept = PolicyFile(file, stored, groups)
+    kept.load()
+    looks = iter([b"", b"rules:\n", b"rules:\n  - may: [ask]\n", None, None])
+    seen = []
+
+    def wait(_):  # as an editor that truncates the file, and writes it while the bot looks
+        seen.append(stored.current().rules[0].may)
+        written = next(looks, DONE)
+        if isinstance(written, bytes):
+            file.write_bytes(written)
+        return written is DONE
+
+    stop: Any = SimpleNamespace(wait=wait)
+    kept.run(stop)
+    assert seen == [(Right.LOOK,)] * 4 + [(Right.ASK,)] * 2

@@ -5,7 +5,12 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from bot.commands import approving, asking
+from bot.commands.context import Caller
 from bot.commands.recipe_catalog import RecipeCatalog
+from bot.commands.settle import settle
+from bot.language.direct_request import Deed, WantedDeed
+from bot.slack.message import Message
 from tests.fakes.office import RECIPES, Office
 from tests.fakes.planned import planner
 from workers.placement.limits import Limits
@@ -101,3 +106,52 @@ def test_help_shows_what_the_person_may_do_here(office, redis):
     ]
     assert "does not let you do this here" in office.says("help launch")
     assert "`/mixtral launch" in office.says("help", user="UADMIN")
+
+
+def granted(office, replicas, launcher="U1"):
+    """What the launcher is told who grants that a deployment is scaled."""
+    state = office.requests.get("fast")
+    wanted = WantedDeed(deed=Deed.SCALE, deployment=state.id, replicas=replicas)
+    asking.ask(wanted, state, caller("U2"), office.context)
+    [request] = office.context.direct_requests.all()
+
+    def grant():
+        return asking.answer(request.id, caller(launcher), office.context, grants=True) or Message("")
+
+    return settle("test", caller(launcher), grant).text
+
+
+def caller(user):
+    return Caller(team="T1", channel="C0HERE", user=user, once=f"9.{user}")
+
+
+@pytest.mark.parametrize("rule", ["{usd_per_hour: 25}", "{usd_per_hour_at_once: 25}"])
+def test_a_scale_that_a_launcher_grants_stays_within_what_they_may_spend_and_so_does_its_ceiling(office, redis, rule):
+    holds(redis, rule)
+    office.says("launch as fast")
+    assert "25.00 USD/h" in granted(office, 4)
+    assert office.requests.get("fast").wanted == 1
+    [request] = office.context.direct_requests.all()
+    office.context.direct_requests.change(request.id, lambda r: replace(r, replicas=3))
+    asking.answer(request.id, caller("U1"), office.context, grants=True)
+    state = office.requests.get("fast")
+    assert (state.wanted, state.ceiling <= Decimal(25)) == (3, True)
+
+
+def test_no_rule_binds_an_admin_who_scales_what_another_person_launched(office, redis):
+    holds(redis, "{usd_per_hour_at_once: 10}")
+    office.says("launch as fast")
+    assert "can lift this" in office.says("scale fast 2")
+    assert "from 1 replica to 2" in office.says("scale fast 2", user="UADMIN")
+
+
+@pytest.mark.parametrize("rule", ["{usd_per_hour: 25}", "{usd_per_hour_at_once: 25}"])
+def test_the_ceiling_of_an_approved_scale_is_within_the_policy(office, redis, rule):
+    rules = f"approvals: {{gpus: 8, approvers: [U0APPROVER]}}\nrules:\n  - {rule}\n".encode()
+    StoredPolicy(redis).put(policy_of(rules, "policy.yaml"))
+    office.says("launch as fast")
+    assert "needs an approval" in office.says("scale fast 3")
+    [request] = office.context.direct_requests.all()
+    approving.approve(request.id, caller("U0APPROVER"), office.context)
+    state = office.requests.get("fast")
+    assert (state.wanted, state.ceiling <= Decimal(25)) == (3, True)

@@ -110,6 +110,20 @@ def test_each_that_uses_something_has_a_standing():
     ]
 
 
+def test_the_standings_of_all_are_those_of_each_owner_also_of_machines_that_ended_long_ago():
+    limits = [Budget(scope=scope, day=Decimal(20), month=Decimal(90)) for scope in BudgetScope]
+    budgets = BudgetPolicy(limits=tuple(limits))
+    old = asked("old", at=NOON - timedelta(days=70)).created().wait(hours=3).gone("ended")
+    yesterday = asked("yesterday", at=NOON - timedelta(hours=20)).created().wait(hours=3).gone("ended")
+    book = book_of(old, yesterday, asked().created(), asked("other"))
+    now = NOON + timedelta(minutes=30)
+    found = all_standings(budgets, book, now)
+    owners = [Owner(name=one.name, user=one.user, channel=one.channel) for one in book.owners.values()]
+    assert found
+    for one in found:
+        assert any(one in standings_of(owner, budgets, book, now) for owner in owners), one
+
+
 def test_the_offers_that_fit_into_every_limit_are_left():
     told = asked()
     cheap, dear, free, unknown = offer("r-1", 5), offer("r-2", 13), offer("r-3", 0), offer("r-4", None)

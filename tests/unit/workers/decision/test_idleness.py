@@ -1,8 +1,9 @@
 """When a deployment without requests is announced to end, ends, or is noticed."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,9 +22,10 @@ from workers.decision.idleness import (
 from workers.decision.load import STALE
 from workers.deployment.events import Clock
 from workers.deployment.idle_times import IdleTime
-from workers.deployment.loads import Load
+from workers.deployment.loads import Load, ReplicaLoad
 
 AFTER = timedelta(hours=2)
+OFFICE = "mon-fri 09:00-19:00 Europe/Paris"
 LOOK = timedelta(seconds=10)
 
 
@@ -141,6 +143,30 @@ def test_a_person_who_keeps_it_keeps_it_for_that_time():
     assert day.until(EndIdle) <= timedelta(minutes=17)
 
 
+def test_an_end_that_a_pause_precedes_is_not_announced_and_one_that_was_announced_gives_the_pause_as_its_reason():
+    zone, closes = ZoneInfo("Europe/Paris"), datetime(2026, 11, 30, 19, tzinfo=ZoneInfo("Europe/Paris"))
+    told = Story("fast", at=datetime(2026, 11, 30, 10, tzinfo=zone), stop_after_idle=AFTER, hours=OFFICE).served()
+    told.now = closes - timedelta(minutes=5)
+    idle = IdleTime(since=told.now - AFTER, seen=told.now)
+    assert idle_step(told.state, idle, told.now) is None
+    told.announced(closes + timedelta(minutes=5), Clock.IDLE, idle.since)
+    told.now = closes
+    told.paused()
+    idle = observed(told.state, load(told.now), idle, told.now)
+    step = idle_step(told.state, idle, told.now)
+    assert isinstance(step, WithdrawIdleEnd)
+    assert step.why == "it pauses outside its hours"
+
+
+def test_a_stream_that_an_older_process_of_haproxy_finishes_is_in_work():
+    told = served(stop_after_idle=AFTER)
+    begin = told.now
+    told.wait(hours=1)
+    idle = IdleTime(since=begin, seen=told.now - LOOK)
+    streaming = {1: ReplicaLoad(up=True, requests=1)}
+    assert observed(told.state, load(told.now, replicas=streaming), idle, told.now).since == told.now
+
+
 def test_what_starts_is_not_idle():
     told = Story("fast", stop_after_idle=AFTER).planned().asked().created()
     idle = observed(told.state, load(told.now), None, told.now)
@@ -184,6 +210,7 @@ def test_one_that_was_asked_within_three_hours_is_not_noticed():
 HAPPENINGS = st.lists(st.sampled_from(["look", "ask", "restart", "away", "back", "work", "rest", "keep"]), max_size=60)
 
 
+@settings(deadline=None)  # it replays a log for each look
 @given(HAPPENINGS, st.integers(min_value=1, max_value=40))
 def test_it_never_ends_within_the_idle_time_of_a_request_or_without_a_whole_notice(happenings, step):
     """Whatever the gateway does: a request, one in work, and an unknown load are never followed by an early end."""

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -102,6 +102,21 @@ def test_who_scales_it_up_in_a_pause_gets_replicas_for_four_hours_and_they_are_r
     assert followed(told, OPENS) == Resume(2, "its hours begin")
 
 
+def test_who_starts_one_outside_its_hours_that_a_person_had_scaled_to_zero_gets_replicas_for_four_hours():
+    night = CLOSES + timedelta(hours=1)
+    for told in (served().scaled(0), Story("fast", at=night, hours=TEXT).paused().scaled(0)):
+        told.now = night
+        told.scaled(1)
+        until = told.now + timedelta(hours=4)
+        assert pauses_at(told.state, told.now) == until
+        assert step(told, until - NOTICE - timedelta(seconds=1)) is None
+        assert told.scaled(0).state.hours_held.until == until  # fewer replicas do not keep it longer
+
+
+def test_hours_of_an_unknown_time_zone_do_not_stop_a_fold():
+    assert Story("fast", hours="moonrise Mars/Olympus").served().scaled(0).scaled(2).state.hours_held is None
+
+
 def test_one_that_a_person_scaled_to_zero_stays_there():
     told = served().scaled(0)
     assert step(told, CLOSES + timedelta(hours=1)) is None
@@ -146,6 +161,7 @@ def test_hours_that_this_version_cannot_read_pause_nothing():
 WAITS = st.lists(st.integers(min_value=1, max_value=40), min_size=1, max_size=80)
 
 
+@settings(deadline=None)  # it replays a log for each look
 @given(WAITS, st.integers(0, 13))
 def test_it_never_pauses_in_its_hours_or_without_a_whole_notice(waits, day):
     """However rarely a worker looks: also across both changes of the clocks."""

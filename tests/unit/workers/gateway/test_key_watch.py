@@ -70,3 +70,9 @@ def test_a_key_with_an_open_stream_is_in_use_now():
 
 def test_a_process_that_is_ending_tells_of_no_use():
     assert key_uses("", timedelta(minutes=10)) == {}
+
+
+def test_a_line_of_a_table_with_other_fields_is_left_out():
+    """Else one reload of a gateway of another version would end this process, and HAProxy with it."""
+    other = "0x1d9e3fb1: key=d2/first use=0 exp=590000 shard=0 conn_cur=0\n"
+    assert key_uses(SHOWN + other, timedelta(minutes=10)).keys() == {"d1/k-1", "d1/first"}

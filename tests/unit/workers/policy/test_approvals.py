@@ -50,6 +50,10 @@ def test_without_thresholds_nothing_needs_an_approval():
         ("own: perhaps", "true or false"),
         ("expires: 8", "must be a time from 5min to 7d"),
         ("expires: 30d", "must be a time from 5min to 7d"),
+        ("usd_per_hour: 0x10", "must be a number, in USD"),
+        ("usd_per_hour: 1:30", "must be a number, in USD"),
+        (f"gpus: {'9' * 400}", "number of ordinary size"),
+        ("hours: 1e14", "must be at most"),
         ("usd_per_hours: 3", "did you mean usd_per_hour?"),
     ],
 )

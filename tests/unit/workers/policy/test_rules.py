@@ -55,6 +55,9 @@ WRONG = {
     "rules:\n  - gpus: ['A100:0']": (2, "rules[0].gpus[0]", "must be a GPU"),
     "rules:\n  - spot: maybe": (2, "rules[0].spot", "true or false"),
     "rules:\n  - peple: [everyone]": (2, "rules[0].peple", "did you mean people?"),
+    "rules:\n  - people:\n    of_others: true": (2, "rules[0].people", "is empty"),
+    "rules:\n  - may:": (2, "rules[0].may", "is empty"),
+    "rules:\n  - channels: []": (2, "rules[0].channels", "is empty"),
     "rules: {}": (1, "rules", "must be a list"),
     "groups:\n  a: [b]\n  b: [a]": (2, "groups.a", "contains itself (a → b → a)"),
     "groups:\n  a: [a]": (2, "groups.a", "contains itself"),
@@ -71,3 +74,8 @@ def test_a_wrong_policy_is_refused_whole_with_line_and_field(text, where):
         read(f"{text}\n")
     assert (refused.value.line, refused.value.field) == (line, field)
     assert why in refused.value.sentence
+
+
+def test_groups_that_contain_each_other_many_times_are_read_in_little_time():
+    deep = "".join(f"  g{n}: [g{n - 1}, g{n - 1}]\n" for n in range(1, 60))
+    assert read(f"groups:\n  g0: [U0ADA000001]\n{deep}").groups["g59"] == ("U0ADA000001",)

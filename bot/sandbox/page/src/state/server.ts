@@ -119,12 +119,21 @@ export async function switchUser(user: string): Promise<void> {
   if (answer.ok) await load();
 }
 
+/** The events that arrive while a snapshot is fetched: it may be older than they are. */
+const arrived = new Set<PageEvent[]>();
+
 async function load(): Promise<Snapshot> {
-  const response = await fetch("/page/state", { cache: "no-store" });
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  const snap = (await response.json()) as Snapshot;
-  update({ snap });
-  return snap;
+  const events: PageEvent[] = [];
+  arrived.add(events);
+  try {
+    const response = await fetch("/page/state", { cache: "no-store" });
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    const snap = (await response.json()) as Snapshot;
+    update({ snap: events.reduce(apply, snap) });
+    return snap;
+  } finally {
+    arrived.delete(events);
+  }
 }
 
 const pause = (milliseconds: number) => new Promise<void>((done) => setTimeout(done, milliseconds));
@@ -133,6 +142,7 @@ let queue: PageEvent[] = [];
 
 // Events arrive faster than a screen draws: those within one frame are drawn together.
 function enqueue(event: PageEvent): void {
+  for (const events of arrived) events.push(event);
   if (queue.push(event) > 1) return;
   setTimeout(() => {
     const events = queue;
