@@ -21,6 +21,7 @@ from workers.control.observing import Observer
 from workers.control.probing import Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
+from workers.control.repricing import Repricing
 from workers.control.scaling import Autoscaler
 from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
@@ -101,6 +102,7 @@ class Sweeper:
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
         self._tokens = TokenCounting(self._ledger, log)
+        self._repricing = Repricing(redis, self._ledger, environ)
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
         self._nudger = Nudger(nudge, clock)
@@ -171,7 +173,7 @@ class Sweeper:
             self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
-        for part in (self._scaling, self._tokens, self._budget_stops, self._idling):
+        for part in (self._scaling, self._tokens, self._repricing, self._budget_stops, self._idling):
             self._look(part, readable)
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)

@@ -18,6 +18,7 @@ from workers.deployment.ledger import (
     LedgerEntry,
     MachineBooked,
     MachineClosed,
+    MachineRepriced,
     MachineReserved,
     ReservationReleased,
     decode,
@@ -111,6 +112,9 @@ class Ledger:
 
     def count(self, entry: TokensCounted) -> None:
         self._redis.xadd(TOKENS, {"e": encode(entry)})
+
+    def reprice(self, entry: MachineRepriced) -> None:
+        self._booked(entry)
 
     def _booked(self, entry: LedgerEntry) -> int:
         self._redis.xadd(LEDGER, {"e": encode(entry)})
