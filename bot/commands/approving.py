@@ -112,7 +112,7 @@ def _risen(request: DirectRequest, usd: Decimal) -> str:
     if request.ceiling is None or usd <= request.ceiling:
         return ""
     return (
-        f"it costs {usd_per_hour(usd)} by now, which is more than the ceiling that was asked for. "
+        f"it now costs {usd_per_hour(usd)}, which is more than the requested ceiling. "
         f"Ask again with `{request.command}`."
     )
 
@@ -178,7 +178,7 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
         holder = context.deployments.by_id(taken.holder)
         if holder is not None and holder.approved is not None and holder.approved.request == request.id:
             return ""  # launched by this approval before
-        return f"the name {taken.name} is taken by now. Launch it with another name."
+        return f"the name {taken.name} is taken now. Launch it with another name."
     return ""
 
 

@@ -75,7 +75,7 @@ def test_all_that_a_person_launched_counts_at_once(office, redis):
     assert "Launching *other*" in office.says("launch as other")
     assert office.requests.get("other").limits.max_price < Decimal("12.1")
     said = office.says("launch as third")
-    assert "20.00 USD/h for all that one person launched, of which 15.95 USD/h run" in said
+    assert "20.00 USD/h for all deployments that one person launched, of which 15.95 USD/h are in use" in said
     assert "Launching *third*" in office.says("launch as third", user="U2"), "it is counted for each person"
     assert "<@UADMIN> can lift this" in office.says("scale other 2")
     assert office.requests.get("other").wanted == 1
