@@ -7,6 +7,7 @@ import contextlib
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import zip_longest
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -32,9 +33,11 @@ from workers.deployment.keys import new_key
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log, new_id, stamp
 from workers.deployment.state import fold
-from workers.placement import catalog
+from workers.placement import catalog, shared_prices
 from workers.placement.limits import Limits
 from workers.placement.planner import plan
+from workers.placement.prices import as_csv
+from workers.placement.shared_prices import SharedPrices
 from workers.sandbox.ec2.server import Server as Ec2
 from workers.sandbox.gce.cloud import is_spot
 from workers.sandbox.gce.server import Server as Gce
@@ -72,6 +75,7 @@ class Month:
         for server in (self.gce, self.ec2):
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.offers = [o for o in catalog.load() if (o.cloud, o.instance_type) in SOLD and _is_near(o)]
+        self._prices = {(o.zone, o.instance_type, o.spot): [(self.now, o.usd_per_hour)] for o in self.offers}
         self._log = Log(redis)
         self._nudged, self.states, self.errors, self.preempted = [], {}, 0, 0
         self._moved_at = self.now
@@ -121,6 +125,8 @@ class Month:
             until = (BEGINS + (day + 1) * DAY).replace(hour=18)
             name = f"until-{until:%m-%d}"
             yield local.astimezone(UTC), lambda n=name, u=until: self._launch(n, ON_AWS, RESEARCH, spot=False, until=u)
+        for day in range(1, DAYS, 3):
+            yield at + day * DAY + timedelta(minutes=random.randrange(1440)) // GRAIN * GRAIN, self._refresh
         for _ in range(24):
             yield at + random.uniform(1, DAYS - 1) * DAY // GRAIN * GRAIN, self._take_back
         for name in ("spot-gcp", "spot-aws"):
@@ -141,10 +147,9 @@ class Month:
         return Ledger(self._redis).book()
 
     def billed(self):
-        """What both clouds bill, each with its price."""
-        prices = {(o.zone, o.instance_type, o.spot): o.usd_per_hour for o in self.offers}
+        """What both clouds bill, each with its prices and the times from which they are in force."""
         return [
-            (one, prices[one.zone, one.instance_type, one.spot])
+            (one, self._prices[one.zone, one.instance_type, one.spot])
             for one in (*self.gce.cloud.bill, *self.ec2.cloud.lives.bill)
         ]
 
@@ -168,6 +173,19 @@ class Month:
         asked = requested(name, recipe, replicas=replicas, limits=limits, at=self.now, place=place, until=until)
         id_ = self._log.open(new_id(), asked, new_key(), name)
         self.states[name] = fold(id_, self._log.read(id_))
+
+    def _refresh(self):
+        """The clouds change their spot prices, and a worker reads them in the same second."""
+        table = []
+        for row in catalog.shipped():
+            if (row.zone, row.instance_type, True) in self._prices and row.spot is not None:
+                spot = (row.spot * Decimal(self._random.uniform(0.7, 1.3))).quantize(Decimal("0.0001"))
+                row = replace(row, spot=spot, spot_read_on=self.now.date().isoformat())  # noqa: PLW2901
+                self._prices[row.zone, row.instance_type, True].append((self.now, spot))
+            table.append(row)
+        now = {place: prices[-1][1] for place, prices in self._prices.items()}
+        self.offers = [replace(o, usd_per_hour=now[o.zone, o.instance_type, o.spot]) for o in self.offers]
+        shared_prices.store(self._redis, SharedPrices(table=as_csv(table), tried_at=self.now))
 
     def _scale(self, name, replicas):
         self._tell(name, ScaleRequested, replicas=replicas, by="U")
@@ -241,10 +259,12 @@ class Month:
 def cost_of(billed, since=None, until=None):
     """USD of machine-seconds of a bill between two times."""
     total = Decimal(0)
-    for one, price in billed:
+    for one, prices in billed:
         began = one.began if since is None else max(one.began, since.astimezone(UTC))
         ended = one.ended if until is None else min(one.ended, until.astimezone(UTC))
-        total += price * Decimal(max((ended - began).total_seconds(), 0)) / 3600
+        for (at, price), after in zip_longest(prices, [at for at, _ in prices[1:]], fillvalue=ended):
+            seconds = (min(ended, after) - max(began, at)).total_seconds()
+            total += price * Decimal(max(seconds, 0)) / 3600
     return total
 
 

@@ -27,6 +27,7 @@ COLUMNS = (
 )
 """Of the CSV. Times are UTC; `ended` is empty while the machine runs; amounts and hours are those since `--since`.
 
+`usd_per_hour`: the last price; `usd` and `saved_usd` are by the price in force at each time.
 `ended_is`: `cloud` if the cloud told the end, `estimated` if it is by our clock; empty while the machine runs.
 """
 
@@ -57,7 +58,7 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO, *, since: datetime
 
 def _row(use: Use, since: datetime | None, now: datetime) -> Iterable[object]:
     booked, owner = use.booked, use.owner
-    price = "" if booked.usd_per_hour is None else booked.usd_per_hour
+    price = "" if use.usd_per_hour is None else use.usd_per_hour
     yield from (booked.deployment, *((owner.name, owner.recipe, owner.user, owner.channel) if owner else [""] * 4))
     yield from (booked.attempt, booked.cloud, booked.region, booked.zone, booked.instance_type, booked.machine)
     yield from (booked.spot, price, booked.began.isoformat(), use.ended.isoformat() if use.ended else "")

@@ -43,6 +43,14 @@ def test_each_machine_in_the_ledger_costs_what_its_cloud_bills_to_the_cent(month
     assert book.total(None, now) > 1000
 
 
+def test_spot_prices_have_changed_while_machines_ran_on_both_clouds(month):
+    _, book = month
+    repriced = [use for use in book.uses.values() if use.repriced]
+    assert {use.booked.cloud for use in repriced} == {"aws", "gcp"}
+    assert max(len(use.repriced) for use in repriced) > 1
+    assert all(use.booked.spot for use in repriced)
+
+
 def test_only_the_ends_that_ec2_does_not_tell_are_estimates(month):
     _, book = month
     estimated = [use for use in book.uses.values() if use.estimated]

@@ -70,7 +70,7 @@ def families(book: Book, now: datetime) -> Iterator[Metric]:
         running = [use for use in uses if use.ended is None]
         cost.add_metric(kind, float(sum((use.cost(None, now) for use in uses), Decimal(0))))
         saved.add_metric(kind, float(sum((use.saved(None, now) for use in uses), Decimal(0))))
-        rate.add_metric(kind, float(sum((use.booked.usd_per_hour or Decimal(0) for use in running), Decimal(0))))
+        rate.add_metric(kind, float(sum((use.usd_per_hour or Decimal(0) for use in running), Decimal(0))))
         machines.add_metric(kind, len(running))
     yield from (cost, saved, rate, machines, _tokens(book, now))
 

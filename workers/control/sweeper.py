@@ -21,6 +21,7 @@ from workers.control.observing import Observer
 from workers.control.probing import Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
+from workers.control.repricing import Repricing
 from workers.control.scaling import Autoscaler
 from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
@@ -30,7 +31,6 @@ from workers.deployment.loads import Loads
 from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
-from workers.errors import WorkersError
 from workers.lease import Lease
 from workers.nudges import Nudge
 from workers.serving.metrics import computes
@@ -102,9 +102,12 @@ class Sweeper:
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
         self._tokens = TokenCounting(self._ledger, log)
+        self._repricing = Repricing(redis, self._ledger, environ)
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
         self._nudger = Nudger(nudge, clock)
+        self._failing: dict[str, str] = {}
+        """The last error of each part whose last look failed."""
 
     def run(self, stop: threading.Event) -> None:
         """Sweep until `stop` is set. An error of Redis is logged, and the sweep is repeated."""
@@ -134,7 +137,7 @@ class Sweeper:
         since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
         try:
             added = self._ledger.complete(self._log, since, now)
-        except (RedisError, WorkersError, ValueError) as error:
+        except RedisError as error:
             logger.warning("The ledger cannot be completed: %s", error)
             return
         self._completed_at = now
@@ -170,18 +173,23 @@ class Sweeper:
             self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
-        for part in (self._scaling, self._tokens, self._budget_stops, self._idling):
+        for part in (self._scaling, self._tokens, self._repricing, self._budget_stops, self._idling):
             self._look(part, readable)
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 
     def _look(self, part: SweepPart, readable: Sequence[Deployment]) -> None:
+        name = type(part).__name__
         try:
             part.look(readable, self._recorder.now())
         except RedisError:
             raise
-        except Exception:  # one bad value must not stop the parts after it, and the nudges
-            logger.exception("a part of the sweep failed: %s", type(part).__name__)
+        except Exception as error:  # one bad value must not stop the parts after it, and the nudges
+            if self._failing.get(name) != repr(error):
+                logger.exception("%s, a part of the sweep, failed; it is repeated without further messages", name)
+            self._failing[name] = repr(error)
+        else:
+            self._failing.pop(name, None)
 
     def _observe(self) -> None:
         self._prober.ask()

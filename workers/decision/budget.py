@@ -240,7 +240,8 @@ def _standing(
         if _is_whole(budget) or (use.owner and owner_of(use.owner).id(budget.scope) == id_):
             used += use.cost(window.since, now)
             if use.ended is None:
-                reserved += max((use.booked.usd_per_hour or Decimal(0)) * HOURS - use.cost(None, now), Decimal(0))
+                left = max(HOURS - use.seconds(None, now) / 3600, Decimal(0))
+                reserved += (use.usd_per_hour or Decimal(0)) * left  # by the price in force
     for key, reservation in book.reserved.items():
         if _is_whole(budget) or _is_reserved_by(id_, budget.scope, book.owners, key[0]):
             # A machine may exist since then, if its answer was lost.

@@ -1,6 +1,6 @@
 """PURE: the ledger: which machine existed when, at which price, and for whom. It outlives the logs of deployments."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias, assert_never
@@ -74,6 +74,16 @@ class MachineBooked(Struct, frozen=True, kw_only=True, tag=True):
     """Size of its boot disk; None in entries of earlier versions, and without a cloud's disk."""
 
 
+class MachineRepriced(Struct, frozen=True, kw_only=True, tag=True):
+    """The price of a spot machine from a time on. It has the last price read before that time until then."""
+
+    deployment: DeploymentId
+    attempt: int
+    usd_per_hour: Decimal
+    at: datetime
+    """When the price was read. The cloud changed it some time before that."""
+
+
 class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
     """The machine is gone."""
 
@@ -85,7 +95,13 @@ class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
 
 
 LedgerEntry: TypeAlias = (
-    DeploymentBooked | MachineReserved | ReservationReleased | MachineBooked | MachineClosed | TokensCounted
+    DeploymentBooked
+    | MachineReserved
+    | ReservationReleased
+    | MachineBooked
+    | MachineRepriced
+    | MachineClosed
+    | TokensCounted
 )
 
 encode = msgspec.json.Encoder().encode
@@ -101,20 +117,27 @@ class Use(Struct, frozen=True, kw_only=True):
     ended: datetime | None = None
     estimated: bool = False
     """Whether `ended` is by our clock, not by the cloud's."""
+    repriced: tuple[MachineRepriced, ...] = ()
+    """Later prices, in the order of their times."""
+
+    @property
+    def usd_per_hour(self) -> Decimal | None:
+        """The price in force: the last one, or the one at its end; None if it is unknown."""
+        return self._periods()[-1][1]
 
     def cost(self, since: datetime | None, until: datetime) -> Decimal:
         """USD for the part of its life between two times; 0 if its price is unknown.
 
         `since` None: from its creation.
         """
-        return _for(self.booked.usd_per_hour, self.seconds(since, until))
+        return self._sum(since, until, lambda price: price)
 
     def saved(self, since: datetime | None, until: datetime) -> Decimal:
         """USD that spot has saved compared with on demand; 0 if a price is unknown."""
-        spot, usual = self.booked.usd_per_hour, self.booked.on_demand_usd_per_hour
-        if not self.booked.spot or spot is None or usual is None:
+        usual = self.booked.on_demand_usd_per_hour
+        if not self.booked.spot or usual is None:
             return Decimal(0)
-        return _for(usual - spot, self.seconds(since, until))
+        return self._sum(since, until, lambda price: usual - price)
 
     def seconds(self, since: datetime | None, until: datetime) -> Decimal:
         """Length of the part of its life between two times, in seconds."""
@@ -122,6 +145,25 @@ class Use(Struct, frozen=True, kw_only=True):
         ended = until if self.ended is None else min(self.ended, until)
         # In UTC: Python subtracts two times of the same zone by its wall clock, whose days may have 23 or 25 hours.
         return Decimal(max((ended.astimezone(UTC) - began.astimezone(UTC)).total_seconds(), 0))
+
+    def _periods(self) -> list[tuple[datetime, Decimal | None]]:
+        """When each price of its life began, and the price."""
+        ended = None if self.ended is None else self.ended.astimezone(UTC)
+        later = [(p.at, p.usd_per_hour) for p in self.repriced if ended is None or p.at.astimezone(UTC) < ended]
+        return [(self.booked.began, self.booked.usd_per_hour), *later]
+
+    def _sum(self, since: datetime | None, until: datetime, amount: Callable[[Decimal], Decimal]) -> Decimal:
+        """USD of `amount` per hour of each price. An unknown price counts 0."""
+        if not self.repriced:
+            price = self.booked.usd_per_hour
+            return Decimal(0) if price is None else amount(price) * self.seconds(since, until) / 3600
+        first, last = self.booked.began if since is None else since.astimezone(UTC), until.astimezone(UTC)
+        periods, total = self._periods(), Decimal(0)
+        ends = [at.astimezone(UTC) for at, _ in periods[1:]]
+        for (began, price), ended in zip(periods, [*ends, last], strict=True):
+            if price is not None:
+                total += amount(price) * self.seconds(max(first, began.astimezone(UTC)), min(last, ended))
+        return total / 3600
 
 
 class Book(Struct, frozen=True, kw_only=True):
@@ -136,6 +178,8 @@ class Book(Struct, frozen=True, kw_only=True):
     """By deployment and hour."""
     reserved: dict[tuple[DeploymentId, int], MachineReserved] = {}
     """By deployment and attempt: the machines that were requested, and of which nothing is known yet."""
+    early: dict[tuple[DeploymentId, int], tuple[MachineRepriced, ...]] = {}
+    """By deployment and attempt: prices of machines that are not booked yet."""
 
     def total(self, since: datetime | None, until: datetime) -> Decimal:
         """USD of all machines between two times."""
@@ -202,7 +246,7 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
     """
     book = onto or Book()
     owners, uses, reserved = dict(book.owners), dict(book.uses), dict(book.reserved)
-    counts, tokens = dict(book.counts), dict(book.tokens)
+    counts, tokens, early = dict(book.counts), dict(book.tokens), dict(book.early)
     for entry in entries:
         match entry:
             case DeploymentBooked():
@@ -214,9 +258,16 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
                 reserved.pop((entry.deployment, entry.attempt), None)
             case MachineBooked():
                 reserved.pop((entry.deployment, entry.attempt), None)
-                uses.setdefault(
-                    (entry.deployment, entry.attempt), Use(booked=entry, owner=owners.get(entry.deployment))
-                )
+                key = entry.deployment, entry.attempt
+                uses.setdefault(key, Use(booked=entry, owner=owners.get(entry.deployment)))
+                for price in early.pop(key, ()):
+                    uses[key] = _repriced(uses[key], price)
+            case MachineRepriced():
+                key = entry.deployment, entry.attempt
+                if key in uses:
+                    uses[key] = _repriced(uses[key], entry)
+                else:
+                    early[key] = (*early.get(key, ()), entry)
             case MachineClosed():
                 reserved.pop((entry.deployment, entry.attempt), None)
                 use = uses.get((entry.deployment, entry.attempt))
@@ -230,8 +281,16 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
     if len(owners) > len(book.owners):
         late = {key: use for key, use in uses.items() if use.owner is None and key[0] in owners}
         uses |= {key: replace(use, owner=owners[key[0]]) for key, use in late.items()}
-    return Book(owners=owners, uses=uses, reserved=reserved, counts=counts, tokens=tokens)
+    return Book(owners=owners, uses=uses, reserved=reserved, counts=counts, tokens=tokens, early=early)
 
 
-def _for(usd_per_hour: Decimal | None, seconds: Decimal) -> Decimal:
-    return Decimal(0) if usd_per_hour is None else usd_per_hour * seconds / 3600
+def _repriced(use: Use, entry: MachineRepriced) -> Use:
+    """The use with a further price. Of two prices of one time, the higher counts, in whichever order they come."""
+    at = entry.at.astimezone(UTC)
+    if at <= use.booked.began.astimezone(UTC):
+        return use
+    prices = {price.at.astimezone(UTC): price for price in use.repriced}
+    known = prices.get(at)
+    if known is not None and known.usd_per_hour >= entry.usd_per_hour:
+        return use
+    return replace(use, repriced=tuple(price for _, price in sorted((prices | {at: entry}).items())))

@@ -329,3 +329,21 @@ def test_of_a_large_user_group_as_many_are_asked_as_a_policy_may_name(office, re
 def test_the_admins_are_asked_if_the_only_approver_is_who_asks(office):
     governed(office, approvers=(ASKER,))
     assert asks(office).approvers == (ADMIN,)
+
+
+def test_an_approval_while_slack_does_not_answer_is_refused_and_the_request_stays(office, redis):
+    office.directory.groups[GROUP] = frozenset({APPROVER, ASKER})
+    ruled(office, redis)
+    request = asks(office)
+    office.directory.groups[GROUP] = None
+    refused(office, request, user=ADMIN, why="Slack does not say who belongs")
+    office.directory.groups[GROUP] = frozenset({APPROVER, ASKER})
+    approving.approve(request.id, caller(APPROVER), office.context)
+    assert office.requests.get("fast").wanted == 3
+
+
+def test_nothing_is_bought_for_a_person_whose_account_was_closed_since(office):
+    request = asks(office)
+    office.directory.people[ASKER] = PersonFacts(team="T1", is_deleted=True)
+    refused(office, request, why="account is closed")
+    assert office.requests.all() == []

@@ -1,5 +1,6 @@
 """A launch and a scale stay within what the policy lets a person spend."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -155,3 +156,14 @@ def test_the_ceiling_of_an_approved_scale_is_within_the_policy(office, redis, ru
     approving.approve(request.id, caller("U0APPROVER"), office.context)
     state = office.requests.get("fast")
     assert (state.wanted, state.ceiling <= Decimal(25)) == (3, True)
+
+
+def test_launches_and_scales_at_the_same_time_stay_within_the_limit_at_once(office, redis):
+    holds(redis, "{usd_per_hour_at_once: 20}")
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(office.says, [f"launch as m{n}" for n in range(8)]))
+    assert sum("Launching" in one for one in said) == 2, "each costs 7.97 USD/h"
+    holds(redis, "{usd_per_hour_at_once: 25}")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(office.says, [f"scale {state.name} 2" for state in office.requests.all() * 4]))
+    assert sum(state.wanted for state in office.requests.all()) == 3
