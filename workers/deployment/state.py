@@ -296,8 +296,11 @@ def _scaled_by_person(state: Deployment, event: ScaleRequested) -> Deployment:
     """A pause ends if a person scales: replicas that they add outside the hours run for HELD_FOR, paused or not."""
     if state.paused is None and not (event.replicas > state.wanted and _is_outside_hours(state, event.at)):
         return state
-    held = ClockHeld(event_id=event.event_id, at=event.at, clock=Clock.HOURS, until=event.at + HELD_FOR, by=event.by)
-    return replace(state, paused=None, hours_held=held if event.replicas else state.hours_held)
+    until = event.at + HELD_FOR
+    if event.replicas and (state.hours_held is None or state.hours_held.until < until):
+        held = ClockHeld(event_id=event.event_id, at=event.at, clock=Clock.HOURS, until=until, by=event.by)
+        state = _held(state, held)  # also withdraws the announcement of an earlier pause
+    return replace(state, paused=None)
 
 
 def _is_outside_hours(state: Deployment, at: datetime) -> bool:

@@ -113,6 +113,20 @@ def test_who_starts_one_outside_its_hours_that_a_person_had_scaled_to_zero_gets_
         assert told.scaled(0).state.hours_held.until == until  # fewer replicas do not keep it longer
 
 
+def test_who_adds_replicas_after_an_announcement_outside_the_hours_hears_of_the_next_pause_and_shortens_no_keep():
+    told = served()
+    followed(told, CLOSES - NOTICE)
+    kept = CLOSES + timedelta(hours=4)
+    told.held(Clock.HOURS, kept, by="U")
+    followed(told, kept - NOTICE)
+    told.wait(minutes=5).scaled(2)
+    until = told.now + timedelta(hours=4)
+    assert step(told, until - NOTICE - timedelta(seconds=1)) is None
+    assert followed(told, until - NOTICE) == AnnouncePause(until)
+    told.held(Clock.HOURS, until + timedelta(hours=4), by="U")
+    assert told.scaled(3).state.hours_held.until == until + timedelta(hours=4)
+
+
 def test_hours_of_an_unknown_time_zone_do_not_stop_a_fold():
     assert Story("fast", hours="moonrise Mars/Olympus").served().scaled(0).scaled(2).state.hours_held is None
 
