@@ -48,7 +48,7 @@ SETTINGS = (
         "MIXTRAL_CONFIRM_ABOVE",
         "run",
         "USD per hour. A launch or a scale by hand whose replicas cost more at the cheapest offer has to be confirmed "
-        "by that person first.",
+        "by the person who asks for it.",
         f"{CONFIRM_ABOVE}",
     ),
     Setting(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import version
@@ -9,6 +10,8 @@ from typing import Any
 
 from msgspec import MsgspecError, Struct
 from redis import Redis
+from redis.exceptions import LockError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from recipes.schema import Recipe
 from workers.clouds.driver import Driver
@@ -52,6 +55,10 @@ PAST_READ = 50
 """Maximum number of ended deployments that `ended` returns."""
 RECENTLY_ENDED = timedelta(days=1)
 """Maximum time since the end of a deployment for its name to be in `past_names`."""
+
+
+_TURN_LASTS, _TURN_IN = 10, 5
+"""Seconds after which a turn of a process that has ended expires, and seconds to wait for a turn."""
 
 
 class NoSuchDeployment(WorkersError):
@@ -123,6 +130,22 @@ class Deployments:
         self._nudge = nudge
         self._drivers = drivers
         self._keep_trying_every = keep_trying_every
+
+    @contextmanager
+    def in_turn(self, launcher: str) -> Iterator[None]:
+        """Changes of what one person launched, one after the other, in all processes: for limits of their sum.
+
+        Raises RedisError, also if the turn does not come within seconds.
+        """
+        name = f"launcher:{launcher}"
+        lock = self._redis.lock(f"mixtral:lease:{name}", timeout=_TURN_LASTS, blocking_timeout=_TURN_IN)
+        if not lock.acquire():
+            raise RedisTimeout("other changes of the same person take too long")
+        try:
+            yield
+        finally:
+            with suppress(LockError):  # it expired
+                lock.release()
 
     def launch(
         self,

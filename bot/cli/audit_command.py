@@ -14,8 +14,8 @@ from workers.run import connect
 from workers.settings import from_environ
 
 MISSING = (
-    "mixtral-bot: the audit is not complete; these entries are missing: {ranges}. Somebody deleted them, or Redis has "
-    "lost them; compare with a backup of Redis.\n"
+    "mixtral-bot: the audit is not complete; these entries are missing: {ranges}. They were deleted, or Redis lost "
+    "them: compare with a backup of Redis.\n"
 )
 
 

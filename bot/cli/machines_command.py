@@ -292,6 +292,4 @@ def _end(one: Found, logs: WantedMachines, clouds: Mapping[str, Driver], say: Co
 
 def _record(one: Found, outcome: AuditOutcome, why: str, logs: WantedMachines, say: Console) -> None:
     if not logs.record(one.sighting, outcome, why):
-        say.print(
-            Text(f"Redis does not answer, so the audit lacks that the end of {one.sighting.machine.id} was asked.")
-        )
+        say.print(Text(f"Redis does not answer, so the audit lacks the request to end {one.sighting.machine.id}."))

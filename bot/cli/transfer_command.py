@@ -41,7 +41,7 @@ def _export(redis: Redis, file: Path, out: TextIO, err: TextIO, *, with_keys: bo
         err.write(f"mixtral-bot: {file} cannot be written ({error.strerror}). Name another file.\n")
         return 1
     secret = "with their keys: the file is a secret" if with_keys else "without keys"
-    out.write(f"{file} has the installation {header.installation}, {secret}. Running: {_running(redis)}.\n")
+    out.write(f"{file} contains the installation {header.installation}, {secret}. Running: {_running(redis)}.\n")
     return 0
 
 
@@ -65,8 +65,8 @@ def import_from(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO
         return 1
     if settings.installation not in ("", header.installation):
         raise CannotTransfer(
-            f"The file has the installation {header.installation}, and this host is of {settings.installation}, by "
-            "MIXTRAL_INSTALLATION or the file `installation` in MIXTRAL_HOME: nothing was imported. Set "
+            f"The file is of the installation {header.installation}, but this host belongs to {settings.installation} "
+            "(MIXTRAL_INSTALLATION, or the file `installation` in MIXTRAL_HOME): nothing was imported. Set "
             f"MIXTRAL_INSTALLATION={header.installation}."
         )
     try:
@@ -81,7 +81,7 @@ def import_from(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO
 
 def _said(redis: Redis, header: ExportHeader, out: TextIO) -> int:
     note(f"export of {header.at.isoformat()}, {'with' if header.has_keys else 'without'} keys")
-    out.write(f"This Redis has the installation {header.installation}. Running: {_running(redis)}.\n")
+    out.write(f"This Redis now contains the installation {header.installation}. Running: {_running(redis)}.\n")
     out.write("End every process that uses the earlier Redis; then start the worker, the gateway and the bot.\n")
     return 0
 

@@ -11,7 +11,7 @@ from bot.commands.errors import CommandError, Denied
 from bot.commands.launch_handler import opened, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
-from bot.commands.policy import Permission
+from bot.commands.policy import UNDECIDED, UNDECIDED_SENTENCE, Permission
 from bot.commands.within_policy import check_scale_within, scale_ceiling_within, within
 from bot.language.command import SLASH, Launch
 from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectRequest
@@ -48,6 +48,8 @@ def request_of(id_: str, caller: Caller, context: CommandContext) -> DirectReque
 def approve(id_: str, caller: Caller, context: CommandContext) -> None:
     """Approve a request and carry it out. Raises CommandError."""
     request = request_of(id_, caller, context)
+    if context.sight.rule(request.asker, request.channel) is UNDECIDED:  # the request can be approved later
+        raise CommandError(UNDECIDED_SENTENCE)
     if why := obstacle(request, context):
         void(request, why, context)
         raise CommandError(f"Nothing was started: {why}")
@@ -80,6 +82,8 @@ def _decide(
 
 def obstacle(request: DirectRequest, context: CommandContext) -> str:
     """Why it can no longer be carried out, as a sentence; empty if it can. The asker's rights are checked, too."""
+    if not context.sight.is_active(request.asker):
+        return "the person who asked has left: their account is closed."
     try:
         if request.deed is Deed.APPROVE_SCALE:
             return _scale_obstacle(request, context)
@@ -108,7 +112,7 @@ def _risen(request: DirectRequest, usd: Decimal) -> str:
     if request.ceiling is None or usd <= request.ceiling:
         return ""
     return (
-        f"it costs {usd_per_hour(usd)} by now, which is more than the ceiling that was asked for. "
+        f"it now costs {usd_per_hour(usd)}, which is more than the requested ceiling. "
         f"Ask again with `{request.command}`."
     )
 
@@ -174,7 +178,7 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
         holder = context.deployments.by_id(taken.holder)
         if holder is not None and holder.approved is not None and holder.approved.request == request.id:
             return ""  # launched by this approval before
-        return f"the name {taken.name} is taken by now. Launch it with another name."
+        return f"the name {taken.name} is taken now. Launch it with another name."
     return ""
 
 

@@ -44,11 +44,11 @@ def ask(wanted: WantedDeed, state: Deployment, caller: Caller, context: CommandC
     """Store a request to the launcher or, if their account is closed, to an admin. Raises CommandError."""
     check_runs(state, "nothing can be changed")
     if wanted.deed is Deed.TAKE_KEY:
-        raise CommandError(f"Only people who may make a key to *{state.name}* can offer one: nobody was asked.")
+        raise CommandError(f"Only people who may make a key to *{state.name}* can offer one: no request was sent.")
     if wanted.deed not in ANSWERABLE:
-        raise CommandError("This cannot be asked for: nobody was asked.")
+        raise CommandError("This cannot be requested, so no request was sent.")
     if allowed(caller.user, PERMISSIONS[wanted.deed], state, context):
-        raise CommandError(f"You may {PERMISSIONS[wanted.deed]} yourself: nobody was asked.")
+        raise CommandError(f"You may {PERMISSIONS[wanted.deed]} yourself: no request was sent.")
     _check_possible(wanted.deed, wanted.replicas, state)
     request = DirectRequest(
         id=secrets.token_hex(8),

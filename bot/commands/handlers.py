@@ -1,6 +1,6 @@
 """The handlers of the commands: one function each, which returns the reply that only the caller sees."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from msgspec import MsgspecError
@@ -15,6 +15,7 @@ from bot.commands.key_handlers import keys
 from bot.commands.launch_handler import launch
 from bot.commands.launch_offers import opened_by_command
 from bot.commands.lookup import check, check_present, named, one, seen, which
+from bot.commands.needed_approval import may_approve
 from bot.commands.plan_handler import plan
 from bot.commands.policy import Permission
 from bot.commands.rights import allowed, forbidden_commands
@@ -297,12 +298,27 @@ def keep(state: Deployment, announced: datetime, caller: Caller, context: Comman
         ends = f"now ends {moment(state.until)}" if state.until else "has no time at which it ends"
         return Message(text=f"*{state.name}* was already kept: it {ends}.")
     until = max(state.until, context.now()) + KEPT_FOR
-    if (most := context.policy().clocks.most_lasts) is not None and until > state.requested_at + most:
+    most, allowed = _longest(state, caller, context)
+    if most is not None and until > state.requested_at + most:
         until = state.requested_at + most
         if until <= max(state.until, context.now()):
-            allowed = f"The policy allows {duration(most)} from the launch."
             return Message(text=f"*{state.name}* cannot be kept: it ends {moment(state.until)}. {allowed}")
     after = context.deployments.keep_until(state.id, until, by=caller.user)
     if reply := ends_already(after):
         return reply
     return Message(text=f"*{state.name}* now ends {moment(until)}. Its thread announces it 15 minutes before.")
+
+
+def _longest(state: Deployment, caller: Caller, context: CommandContext) -> tuple[timedelta | None, str]:
+    """Maximum time from the launch to the end that this person may set, and the sentence about it; None without one.
+
+    Else an end under the threshold of the approvals could be moved beyond it without an approval.
+    """
+    policy = context.policy()
+    most, hours = policy.clocks.most_lasts, policy.approvals.hours
+    free = state.approved is not None or may_approve(caller.user, state.place.user, state.place.channel, context)
+    if hours is not None and not free and (most is None or timedelta(hours=float(hours)) < most):
+        most = timedelta(hours=float(hours))
+        allowed = f"The policy allows {duration(most)} from the launch without an approval."
+        return most, f"{allowed} A co-owner who may approve can keep it."
+    return most, f"The policy allows {duration(most)} from the launch." if most is not None else ""

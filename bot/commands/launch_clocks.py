@@ -41,7 +41,7 @@ def clocks_of(
 
 def said(clocks: LaunchClocks, now: datetime) -> str:
     """The sentences about the clocks of a launch; empty without any."""
-    because = ", because the policy allows no longer time" if clocks.shortened else ""
+    because = ", because the policy allows no later end" if clocks.shortened else ""
     ends = f"It ends {moment(clocks.until)}{because}." if clocks.until else ""
     idle = f"It ends after {duration(clocks.stop_after_idle)} without a request." if clocks.stop_after_idle else ""
     return " ".join(filter(None, (ends, idle, _pauses(clocks, now))))

@@ -17,7 +17,7 @@ from bot.commands.needed_approval import Wish, capped, check_launch_approved, la
 from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.policy import Permission, guest_may_launch
 from bot.commands.recipe_catalog import name_from
-from bot.commands.within_policy import within
+from bot.commands.within_policy import in_turn, within
 from bot.language.command import SLASH, Launch
 from bot.language.confirmation import Confirmation
 from bot.language.direct_request import Deed
@@ -119,27 +119,31 @@ def opened(
     ceiling: Decimal | None,
     approved: Approval | None = None,
 ) -> DeploymentId:
-    """Store the deployment, once for each `once` of the caller. Raises NameTaken, CommandError."""
+    """Store the deployment within the policy, once for each `once` of the caller. Raises NameTaken, CommandError."""
     asked = end_time(command, caller, context)
     clocks = clocks_of(command, asked, recipe, context.policy().clocks, context.now())
-    return context.deployments.launch(
-        recipe,
-        name=command.name or name_from(recipe.name),
-        replicas=command.replicas or max(recipe.replicas, 1),
-        place=Place(
-            team=caller.team,
-            channel=caller.channel,
-            user=caller.user,
-            shared_with=context.channels.readers(caller.channel),
-        ),
-        limits=command.limits,
-        once=caller.once,
-        until=clocks.until,
-        ceiling=ceiling,
-        approved=approved,
-        stop_after_idle=clocks.stop_after_idle,
-        hours=clocks.hours,
+    replicas = command.replicas or max(recipe.replicas, 1)
+    place = Place(
+        team=caller.team,
+        channel=caller.channel,
+        user=caller.user,
+        shared_with=context.channels.readers(caller.channel),
     )
+    with in_turn(caller.user, caller.channel, context):
+        allowed = within(command, recipe, replicas, caller, context)  # again: others may have been launched meanwhile
+        return context.deployments.launch(
+            recipe,
+            name=command.name or name_from(recipe.name),
+            replicas=replicas,
+            place=place,
+            limits=allowed.limits,
+            once=caller.once,
+            until=clocks.until,
+            ceiling=allowed.ceiling(ceiling),
+            approved=approved,
+            stop_after_idle=clocks.stop_after_idle,
+            hours=clocks.hours,
+        )
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:

@@ -48,8 +48,8 @@ def _amounts(rule: Rule, at_once: Decimal) -> str:
     if rule.usd_per_hour is not None:
         parts.append(f"{usd_per_hour(rule.usd_per_hour)} for one launch")
     if rule.usd_per_hour_at_once is not None:
-        runs = f", of which {usd_per_hour(at_once)} run" if at_once else ""
-        parts.append(f"{usd_per_hour(rule.usd_per_hour_at_once)} for all that one person launched{runs}")
+        runs = f", of which {usd_per_hour(at_once)} are in use" if at_once else ""
+        parts.append(f"{usd_per_hour(rule.usd_per_hour_at_once)} for all deployments that one person launched{runs}")
     parts += [f"only {what}" for what in (", ".join(rule.gpus), ", ".join(rule.clouds)) if what]
     parts += ["only spot machines"] if rule.spot else []
     return f"The policy of this installation allows at most {'; '.join(parts)}."

@@ -15,6 +15,7 @@ from bot.commands.launch_handler import check_may_launch, launch
 from bot.commands.plan_handler import nearest_limits
 from bot.commands.recipe_catalog import name_from
 from bot.commands.visibility import Viewer
+from bot.commands.within_policy import within
 from bot.language.command import MAX_NAME, Launch
 from bot.language.end_times import end_of
 from bot.language.question import is_direct
@@ -35,15 +36,18 @@ _LOG = logging.getLogger(__name__)
 PRICED_WITHIN = 1.0
 """Time in seconds for the prices of all recipes: the form has to open within three seconds of the press."""
 
+NARROWED = "Offers that the policy of this installation does not let you take are left out."
 NO_PRICE = "The price is not known now, because Redis does not respond. Your entries are kept: change one in a minute."
 
 
 def opened_by_command(caller: Caller, context: CommandContext) -> Message:
-    """Open the form for `/mixtral` alone. Guests, who cannot launch, and people without a modal are shown the help."""
-    if context.sight.is_guest(caller.user):
-        return help_view.help(None)
+    """Open the form for `/mixtral` alone. Guests who cannot launch, and people without a modal, are shown the help."""
     try:
         context.channels.open_modal(caller.once, first_view(Launch(), caller, context))
+    except Denied:
+        if not context.sight.is_guest(caller.user):
+            raise
+        return help_view.help(None)
     except (NotShown, RecipeError):
         return help_view.help(None)
     return NOTHING
@@ -63,14 +67,14 @@ def first_view(command: Launch, caller: Caller, context: CommandContext, *, home
     if entered.recipe not in context.recipes.names():
         entered = replace(entered, recipe=context.recipes.default, variables={})
     asks = not caller.channel or is_direct(caller.channel)
-    return _view(entered, context, opened_in=caller.channel, asks=asks)
+    return _view(entered, caller, context, asks=asks)
 
 
-def next_view(shown: JSON, context: CommandContext) -> JSON:
+def next_view(shown: JSON, caller: Caller, context: CommandContext) -> JSON:
     """The form after a change, with the price of its present values, or why that is not known."""
     opened_in, asks = _metadata(shown)
     try:
-        return _view(_entered(shown), context, opened_in=opened_in, asks=asks)
+        return _view(_entered(shown), replace(caller, channel=opened_in), context, asks=asks)
     except CommandError as error:
         return view.repriced(shown, error.sentence)
     except (WorkersError, RecipeError) as error:
@@ -114,7 +118,9 @@ def _check_reads(channel: str, caller: Caller, context: CommandContext, *, asks:
     raise Denied(f"{cause} Invite it with `/invite @mixtral`, and press Launch again in ten seconds.")
 
 
-def _view(entered: Entered, context: CommandContext, *, opened_in: str, asks: bool) -> JSON:
+def _view(entered: Entered, caller: Caller, context: CommandContext, *, asks: bool) -> JSON:
+    """`caller`: with the channel in which the form was opened; `asks`: whether it has an input for the channel."""
+    launcher = replace(caller, channel=entered.channel or "") if asks else caller
     recipe = context.recipes.get(entered.recipe)
     least, most = bounds(recipe)
     missing = recipe.missing_envs
@@ -128,9 +134,9 @@ def _view(entered: Entered, context: CommandContext, *, opened_in: str, asks: bo
         variables=[name for name in missing if not is_secret(name)],
         given=[name for name in entered.variables if name not in missing and not is_secret(name)],
         secrets=[name for name in missing if is_secret(name)],
-        price=_price(entered, recipe, context),
+        price=_price(entered, recipe, launcher, context),
     )
-    return view.modal(entered, offered, opened_in=opened_in, asks_channel=asks)
+    return view.modal(entered, offered, opened_in=caller.channel, asks_channel=asks)
 
 
 def _recipes(context: CommandContext) -> Sequence[tuple[str, str]]:
@@ -143,14 +149,21 @@ def _recipes(context: CommandContext) -> Sequence[tuple[str, str]]:
     ]
 
 
-def _price(entered: Entered, recipe: Recipe, context: CommandContext) -> str:
+def _price(entered: Entered, recipe: Recipe, caller: Caller, context: CommandContext) -> str:
+    """The price within the policy, or why it allows no offer. Raises RedisError."""
     try:
         command = command_of(entered)
     except WrongInput as wrong:
         return inert(wrong.sentence)
-    rungs, why_empty = context.ladder(recipe, command.limits)
-    would_do = None if rungs else nearest_limits(recipe, command.limits, context.ladder)
-    return price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas, would_do=would_do)
+    replicas = command.replicas or max(recipe.replicas, 1)
+    try:
+        limits = within(command, recipe, replicas, caller, context).limits
+    except Denied as denied:
+        return denied.sentence
+    rungs, why_empty = context.ladder(recipe, limits)
+    would_do = None if rungs else nearest_limits(recipe, limits, context.ladder)
+    price = price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas, would_do=would_do)
+    return price if limits == command.limits else f"{price} {NARROWED}"
 
 
 def _values(shown: JSON) -> JSON:

@@ -129,7 +129,7 @@ def _ask(wish: Wish, caller: Caller, context: CommandContext) -> None:
     approvers = _asked(named, caller, context) or _asked(sorted(context.admins), caller, context)
     if not approvers:
         raise CommandError(
-            f"This needs an approval, because {wish.needed}, and nobody but you could approve it: nothing was started. "
+            f"This needs an approval, because {wish.needed}, and only you could approve it: nothing was started. "
             "Ask the operator of this bot to name approvers in the policy, or admins in `MIXTRAL_ADMINS`."
         )
     state = context.deployments.by_id(wish.deployment) if wish.deployment else None

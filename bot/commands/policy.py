@@ -182,7 +182,7 @@ def refusal(
 
 
 UNDECIDED_SENTENCE = (
-    "Slack does not say who belongs to the user groups that the policy names, so nothing was done. "
+    "Slack does not return the members of the user groups that the policy names, so nothing was done. "
     "Try again in ten seconds; if it repeats, ask an admin to run `mixtral-bot check`."
 )
 

@@ -105,7 +105,7 @@ class PolicyFile:
             try:
                 self._record(AuditOutcome.REFUSED, str(error)[:LONGEST])
             except RedisError as away:
-                _LOG.warning("Redis does not answer (%s), so the audit lacks that a policy was refused", away)
+                _LOG.warning("Redis does not answer (%s), so the audit has no entry of the refused policy", away)
             raise
         self._put(policy)
         self._seen, self._fault = seen, ""

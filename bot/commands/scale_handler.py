@@ -10,7 +10,7 @@ from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
 from bot.commands.needed_approval import check_scale_approved, scale_ceiling
 from bot.commands.policy import Permission
-from bot.commands.within_policy import check_scale_within, scale_ceiling_within
+from bot.commands.within_policy import check_scale_within, in_turn, scale_ceiling_within
 from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import scale as scale_view
@@ -26,9 +26,11 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
     check_spending(state, replicas, caller, context)
-    ceiling = ceiling_to_set(state, replicas, caller.user, context)
     once = caller.once if caller.confirmed is not None else ""
-    after = context.deployments.scale(state.id, replicas, by=caller.user, once=once, ceiling=ceiling)
+    with in_turn(state.place.user, state.place.channel, context):
+        check_scale_within(state, replicas, caller, context)  # again: others may have been scaled meanwhile
+        ceiling = ceiling_to_set(state, replicas, caller.user, context)
+        after = context.deployments.scale(state.id, replicas, by=caller.user, once=once, ceiling=ceiling)
     check_runs(after)  # it may have been ended at the same moment
     return scale_view.changed(state, after, context.now())
 

@@ -52,7 +52,7 @@ def record(audit: AuditStream, entry: AuditEntry, *, once: str) -> None:
     try:
         audit.append(entry, once=once)
     except RedisError as error:
-        _LOG.warning("Redis does not answer (%s), so the audit lacks %s", error, encode(entry).decode())
+        _LOG.warning("Redis does not answer (%s), so the audit lacks this entry: %s", error, encode(entry).decode())
 
 
 def _entry(request: CurrentRequest, outcome: str) -> AuditEntry:

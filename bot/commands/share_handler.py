@@ -27,7 +27,7 @@ def share(command: Share, caller: Caller, context: CommandContext) -> Message:
         )
     if len(state.co_owners) >= MAX_CO_OWNERS:
         raise CommandError(
-            f"*{state.name}* has {MAX_CO_OWNERS} named co-owners, which is the maximum: nobody was added.",
+            f"*{state.name}* has {MAX_CO_OWNERS} named co-owners, which is the maximum: none was added.",
             hint=f"{SLASH} share {state.name}",
         )
     after = context.deployments.share(state.id, command.user, by=caller.user)
@@ -63,7 +63,9 @@ def listing(state: Deployment, context: CommandContext) -> str:
 def _check_person(user: str, context: CommandContext) -> None:
     person = context.sight.person(user)
     if person is None:
-        raise CommandError("Slack does not say who this person is, so nothing was changed. Try again in ten seconds.")
+        raise CommandError(
+            "Slack does not return the profile of this person, so nothing was changed. Try again in ten seconds."
+        )
     if person.is_deleted:
         raise CommandError(f"The account of {mention(user)} is closed: nothing was changed.")
     if person.is_guest:

@@ -1,5 +1,6 @@
 """What the policy lets a person spend: the limits of a launch, and whether a scale is within them."""
 
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 
 from msgspec import Struct
@@ -65,6 +66,15 @@ def scale_ceiling_within(
     if ceiling is None or most is None:
         return ceiling
     return max(min(ceiling, most), state.ceiling or Decimal(0))
+
+
+def in_turn(launcher: str, channel: str, context: CommandContext) -> AbstractContextManager[None]:
+    """Held while a launch or a scale is checked and stored, if a maximum at once binds the launcher. Raises RedisError.
+
+    Otherwise two at the same time would each find the same amount left.
+    """
+    is_free = _rule(launcher, channel, context).usd_per_hour_at_once is None
+    return nullcontext() if is_free else context.deployments.in_turn(launcher)
 
 
 def _scale_rule(state: Deployment, user: str, context: CommandContext) -> tuple[Rule, Decimal]:

@@ -30,7 +30,7 @@ class LaunchForm:
     """Safe to use from several threads."""
 
     def __init__(
-        self, presses: Presses, after: Callable[[JSON, CommandContext], JSON] = launch_offers.next_view
+        self, presses: Presses, after: Callable[[JSON, Caller, CommandContext], JSON] = launch_offers.next_view
     ) -> None:
         """`after`: the form after a change of the one that was shown."""
         self._presses = presses
@@ -40,7 +40,7 @@ class LaunchForm:
     def register(self, app: App) -> None:
         click = self._presses.click
         app.action(re.compile(f"^{FORM}(_|$)"))(click("launch form", self._open, ack_within=0))
-        app.action(re.compile(f"^{view.ACTION}_"))(click("form", lambda body, _: self._changed(body), ack_within=0))
+        app.action(re.compile(f"^{view.ACTION}_"))(click("form", self._changed, ack_within=0))
         app.view(view.CALLBACK)(self._presses.submitted("launch", self._launch))
 
     def _open(self, body: JSON, caller: Caller) -> Message:
@@ -56,14 +56,14 @@ class LaunchForm:
             _LOG.info("%s", failed)
             return ""
 
-    def _changed(self, body: JSON) -> Message:
+    def _changed(self, body: JSON, caller: Caller) -> Message:
         """Show the form after a change, unless a later change is known, or Slack shows another view by now."""
         shown, changes = body["view"], self._changes
         change = changes.begin(shown["id"], str(body["actions"][0].get("action_ts") or ""))
         with changes.turn(shown["id"]):  # the hash to replace is that of the answer to the change before
             if not changes.is_last(shown["id"], change):
                 return NOTHING
-            following = self._after(shown, self._presses.context)
+            following = self._after(shown, caller, self._presses.context)
             known = changes.newest_of(shown["hash"])
             try:
                 changes.shown(known, self._presses.slack.update_view(shown["id"], following, shown=known))

@@ -56,7 +56,7 @@ def outcome(request: DirectRequest) -> Message:
 def sent(request: DirectRequest) -> Message:
     """The reply to the command."""
     who = ", ".join(user(approver) for approver in request.approvers)
-    sentence = f"To {deed_of(request)} needs an approval, because {request.needed}: nothing was started yet."
+    sentence = f"An approval is needed to {deed_of(request)}, because {request.needed}: nothing was started yet."
     then = (
         f"{who} can approve it, and got a direct message. The decision follows in your direct messages with the bot. "
         f"Without one, the request expires {moment(request.expires_at)}."
@@ -69,8 +69,8 @@ def waits(request: DirectRequest | None) -> Message:
     if request is None or request.stage is not DeedStage.WAITING:
         return _said("This was decided just now: nothing else was started. Your direct messages have the decision.")
     return _said(
-        f"You asked for an approval to {deed_of(request)} {moment(request.made_at)}, and nobody has decided yet: "
-        f"nothing was started, and nobody was asked again. The request expires {moment(request.expires_at)}."
+        f"You asked for an approval to {deed_of(request)} {moment(request.made_at)}, and it is not decided yet: "
+        f"nothing was started, and no second request was sent. The request expires {moment(request.expires_at)}."
     )
 
 

@@ -123,7 +123,7 @@ def _clocks_kept(entered: Entered) -> list[Block]:
     idle = f"ends after {entered.stop_after_idle} without a request" if entered.stop_after_idle else ""
     hours = f"pauses outside {entered.hours}" if entered.hours else ""
     kept = " and ".join(filter(None, (idle, hours)))
-    return [context(f"As the command says, it {escape(kept)}.")] if kept else []
+    return [context(f"The command sets that it {escape(kept)}.")] if kept else []
 
 
 def _recipe(entered: Entered, offered: Offered) -> Block:

@@ -108,7 +108,7 @@ def test_a_dear_launch_is_dropped_and_another_one_confirmed_at_its_price(screen,
 def test_a_launch_waits_for_an_approver_whose_decision_and_its_reason_are_shown(screen, line):
     governed(line, approvals=Approvals(usd_per_hour=Decimal(5), approvers=(ADA,)))
     screen.write(f"{CHEAP} big")
-    expect(screen.whisper("needs an approval")).to_contain_text("Ada")
+    expect(screen.whisper("An approval is needed")).to_contain_text("Ada")
     shown(screen, "waits")
     assert line.deployment("big") is None
     request = direct(screen, "Ada", "asks for an approval to launch big")
@@ -130,7 +130,7 @@ def test_a_launch_waits_for_an_approver_whose_decision_and_its_reason_are_shown(
 def test_a_denied_launch_is_not_started_and_its_person_reads_the_reason(screen, line):
     governed(line, approvals=Approvals(usd_per_hour=Decimal(5), approvers=(ADA,)))
     screen.write(f"{CHEAP} more")
-    expect(screen.whisper("needs an approval")).to_be_visible()
+    expect(screen.whisper("An approval is needed")).to_be_visible()
     request = direct(screen, "Ada", "asks for an approval to launch more")
     screen.press(request, "Deny")
     form = screen.test_id("modal")

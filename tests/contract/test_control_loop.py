@@ -1099,7 +1099,7 @@ def test_a_secret_that_a_refusal_quotes_is_in_no_event(loop, redis, secret):
     assert secret.encode() not in redis.dump(f"mixtral:d:{id_}")
 
 
-def test_a_bad_value_in_the_policy_stops_neither_the_sweep_nor_the_nudges(loop):
+def test_a_bad_value_in_the_policy_stops_neither_the_sweep_nor_the_nudges(loop, caplog):
     id_ = loop.launch()
     loop.settle()
     assert loop.cloud.running()
@@ -1108,5 +1108,7 @@ def test_a_bad_value_in_the_policy_stops_neither_the_sweep_nor_the_nudges(loop):
     loop.requests.stop(id_, by="U1")
     loop.nudged.clear()  # it is lost
     loop.now += timedelta(minutes=1)
-    loop.settle()
+    with caplog.at_level("ERROR"):
+        loop.settle()
     assert not loop.cloud.running()
+    assert len([record for record in caplog.records if "BudgetStops" in record.message]) == 1

@@ -85,6 +85,7 @@ def test_two_processes_that_complete_it_at_once_count_nothing_twice(redis):
 def test_an_entry_of_a_newer_version_is_left_out(redis):
     append(redis, launched().created())
     redis.xadd(LEDGER, {"e": '{"type":"MachineTaxed"}'})
+    redis.xadd(LEDGER, {"note": "written by hand"})
     assert len(Ledger(redis).book().uses) == 1
 
 
@@ -201,3 +202,15 @@ def test_the_counts_of_tokens_are_not_read_for_a_purchase_and_do_not_repeat_its_
     hour = timedelta(hours=1)
     assert Ledger(redis).book().tokens_of({told.id}, NOW - hour, NOW + hour) == Tokens(1000, 20)
     assert ledger.book() == Ledger(redis).book()
+
+
+def test_a_machine_whose_deployment_ended_before_it_is_closed_by_the_cloud_s_time(redis):
+    """Its cloud did not answer the call that ended it, and no worker looks at it any more."""
+    append(redis, told := launched().created().wait(minutes=30).given_up("crashed").ended("it crashed"))
+    [use] = Ledger(redis).book().uses.values()
+    assert use.ended is None
+    assert Ledger(redis).settle(told.id, 1, use.booked.machine, told.now)
+    assert Ledger(redis).settle(told.id, 1, use.booked.machine, told.now)
+    [closed] = Ledger(redis).book().uses.values()
+    assert (closed.ended, closed.estimated) == (told.now, False)
+    assert redis.xlen(LEDGER) == 4

@@ -22,7 +22,7 @@ from workers.deployment.condition import DeploymentStatus, condition_of
 from workers.deployment.identity import INSTALLATION
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
-from workers.deployment.transfer_file import BadExport
+from workers.deployment.transfer_file import BadExport, Part, read, written
 from workers.processes import Children
 from workers.sandbox.valkey import free_port, valkey
 
@@ -134,6 +134,35 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_whole(redis, other, mov
     redis.set(INSTALLATION, "i-1")
     with pytest.raises(BadExport, match="othing was imported"):
         moved(with_keys=False, between=between)
+    assert other.dbsize() == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Part(key="other:x", kind="string", values=[("1",)]),
+        Part(key="mixtral:x", kind="string", values=[()]),
+        Part(key="mixtral:x", kind="hash", values=[("field",)]),
+        Part(key="mixtral:x", kind="zset", values=[("member", "much")]),
+        Part(key="mixtral:x", kind="zset", values=[("member", "nan")]),
+        Part(key="mixtral:feed", kind="stream", values=[("2-0", "a", "b"), ("1-0", "a", "b")]),
+        Part(key="mixtral:feed", kind="stream", values=[("now", "a", "b")]),
+        Part(key="mixtral:feed", kind="stream", values=[("1-0", "a")]),
+        Part(key="mixtral:config", kind="string", values=[("1",)]),
+        Part(key="mixtral:x", kind="string", values=[("1",)], expires_at=2**70),
+        Part(key="mixtral:x", kind="string", values=[(chr(0xD800),)]),
+    ],
+)
+def test_a_file_whose_checksum_is_right_and_whose_entries_are_not_changes_nothing(redis, other, moved, wrong):
+    redis.set(INSTALLATION, "i-1")
+    redis.hset("mixtral:config", "C1", "{}")
+
+    def forged(text):
+        header, parts = read(text)
+        return written(header, [*parts, wrong])
+
+    with pytest.raises(BadExport, match="nothing was imported"):
+        moved(between=forged)
     assert other.dbsize() == 0
 
 

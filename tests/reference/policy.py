@@ -21,7 +21,7 @@ RULES = """The **first rule that matches** the person and the channel decides; l
 rule matches, everything is as without a policy. The channel is the one in which a deployment was or is
 to be launched, wherever the person writes. No rule binds the people in `MIXTRAL_ADMINS`. A rule without
 `may` allows every deed except `approve`, which is for admins then. Guests launch only under a rule that
-names `guests` or that guest. While Slack does not say who belongs to a user group, a rule that depends
+names `guests` or that guest. While Slack does not return the members of a user group, a rule that depends
 on it allows nothing.
 
 `scale`, `end` and `see keys` are for co-owners: the launcher, the people whom they named by `/mixtral

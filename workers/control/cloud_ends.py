@@ -1,4 +1,4 @@
-"""Corrects the ledger by the times at which machines ended, as the clouds tell them in their lists."""
+"""Books the times at which machines ended, as the clouds tell them in their lists."""
 
 import logging
 
@@ -20,7 +20,7 @@ class CloudEnds:
         """Machines whose end is booked by the cloud's time; the clouds list them for about an hour."""
 
     def settle(self, listing: Listing) -> None:
-        """Book the ends in a list that the ledger has by our clock.
+        """Book the ends in a list that the ledger lacks, or has by our clock.
 
         A failure is logged and does not stop the sweep, which ends machines; the next list repeats it.
         """

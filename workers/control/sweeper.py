@@ -31,7 +31,6 @@ from workers.deployment.loads import Loads
 from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
-from workers.errors import WorkersError
 from workers.lease import Lease
 from workers.nudges import Nudge
 from workers.serving.metrics import computes
@@ -107,6 +106,8 @@ class Sweeper:
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
         self._nudger = Nudger(nudge, clock)
+        self._failing: dict[str, str] = {}
+        """The last error of each part whose last look failed."""
 
     def run(self, stop: threading.Event) -> None:
         """Sweep until `stop` is set. An error of Redis is logged, and the sweep is repeated."""
@@ -136,7 +137,7 @@ class Sweeper:
         since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
         try:
             added = self._ledger.complete(self._log, since, now)
-        except (RedisError, WorkersError, ValueError) as error:
+        except RedisError as error:
             logger.warning("The ledger cannot be completed: %s", error)
             return
         self._completed_at = now
@@ -178,12 +179,17 @@ class Sweeper:
         self._nudger.look(self._recorder.states)
 
     def _look(self, part: SweepPart, readable: Sequence[Deployment]) -> None:
+        name = type(part).__name__
         try:
             part.look(readable, self._recorder.now())
         except RedisError:
             raise
-        except Exception:  # one bad value must not stop the parts after it, and the nudges
-            logger.exception("a part of the sweep failed: %s", type(part).__name__)
+        except Exception as error:  # one bad value must not stop the parts after it, and the nudges
+            if self._failing.get(name) != repr(error):
+                logger.exception("%s, a part of the sweep, failed; it is repeated without further messages", name)
+            self._failing[name] = repr(error)
+        else:
+            self._failing.pop(name, None)
 
     def _observe(self) -> None:
         self._prober.ask()

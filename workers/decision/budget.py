@@ -168,7 +168,7 @@ def percent_used(standing: BudgetStanding) -> int:
 def why_refused(by: BudgetStanding, price: Decimal | None) -> str:
     """The sentences for people about a purchase that a limit does not allow."""
     if price is None:
-        cause = "no price is known for the machines that could be requested, so that it cannot be reserved"
+        cause = "no price is known for the machines that could be requested, so nothing can be reserved"
     else:
         cause = f"an hour of the cheapest machine costs {_usd(price)}"
     return f"{says(by)}; {cause}. Nothing further is bought. {mend(by)}"

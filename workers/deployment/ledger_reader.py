@@ -99,11 +99,14 @@ class Ledger:
         return [entry for entry in entries if not _has(book, entry)] if log.version(deployment) == version else []
 
     def settle(self, deployment: DeploymentId, attempt: int, machine: str, ended: datetime) -> bool:
-        """Replace our time of a machine's end with the cloud's. Returns whether the cloud's is booked."""
+        """Book the cloud's time of a machine's end, also in place of ours. Returns whether it is booked.
+
+        A machine without an end may be one that its deployment did not wait for: no worker looks at it any more.
+        """
         use = self.book().uses.get((deployment, attempt))
-        if use is None or use.ended is None or use.booked.machine != machine:
+        if use is None or use.booked.machine != machine:
             return False
-        if use.estimated:
+        if use.ended is None or use.estimated:
             self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=ended, estimated=False))
         return True
 
@@ -122,8 +125,8 @@ def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Le
     for _, fields in entries:
         try:
             yield decode(fields[b"e"])
-        except MsgspecError:
-            _LOG.warning("An entry of the ledger is of a newer version, and is left out.")
+        except (MsgspecError, KeyError):
+            _LOG.warning("An entry of the ledger is of a newer version, or no entry, and is left out.")
 
 
 def _entries(log: Log, deployment: DeploymentId) -> Iterator[LedgerEntry]:

@@ -40,7 +40,7 @@ def people(value: Value, known: Groups) -> tuple[str, ...]:
         else:
             raise item.refused(_unknown(text, known))
     if not found:
-        raise value.refused("names nobody: list at least one person, or leave it out for all people")
+        raise value.refused("is empty: list at least one person, or leave it out for all people")
     return tuple(dict.fromkeys(found))
 
 

@@ -576,7 +576,7 @@ PLAIN = {"scale modal"}
 SENTENCES = {
     "no guest": "Guests of the workspace cannot launch",
     "not in": "you are not in this channel",
-    "own": "yourself: nobody was asked",
+    "own": "yourself: no request was sent",
     "theirs": "This key is for another person",
     "shown": "can change them",
 }

@@ -209,13 +209,13 @@ def test_after_the_end_of_the_deployment_a_scale_is_void(office):
 def test_a_price_above_the_ceiling_that_was_asked_for_is_not_approved(office):
     request = asks(office)
     offers(office, 41)
-    refused(office, request, why="more than the ceiling")
+    refused(office, request, why="more than the requested ceiling")
     assert office.requests.all() == []
 
 
 def test_asked_again_while_it_waits_nobody_is_asked_twice_and_after_a_denial_it_may_be_asked_again(office):
     request = asks(office)
-    assert "nobody was asked again" in says(office, "launch as fast --replicas 3", once="1.3")
+    assert "no second request was sent" in says(office, "launch as fast --replicas 3", once="1.3")
     approving.deny(request.id, "Use spot.", caller(APPROVER), office.context)
     denied = office.context.direct_requests.get(request.id)
     assert (denied.stage, denied.reason, denied.decided_by) == (DeedStage.DECLINED, "Use spot.", APPROVER)
@@ -243,7 +243,7 @@ def test_a_name_that_is_taken_by_then_voids_it(office):
     approving.approve(request.id, caller(APPROVER), office.context)
     newest = office.context.direct_requests.get(request.id)
     assert newest.stage is DeedStage.VOID
-    assert "is taken by now" in newest.why
+    assert "is taken now" in newest.why
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_below_every_threshold_nobody_is_asked(office):
 def test_where_nobody_could_approve_that_is_said_and_nothing_is_stored(office):
     governed(office, approvers=(ASKER,))
     office.context = replace(office.context, admins=frozenset())
-    assert "nobody but you could approve it" in says(office, "launch as fast --replicas 3")
+    assert "only you could approve it" in says(office, "launch as fast --replicas 3")
     assert office.context.direct_requests.all() == []
 
 
@@ -329,3 +329,21 @@ def test_of_a_large_user_group_as_many_are_asked_as_a_policy_may_name(office, re
 def test_the_admins_are_asked_if_the_only_approver_is_who_asks(office):
     governed(office, approvers=(ASKER,))
     assert asks(office).approvers == (ADMIN,)
+
+
+def test_an_approval_while_slack_does_not_answer_is_refused_and_the_request_stays(office, redis):
+    office.directory.groups[GROUP] = frozenset({APPROVER, ASKER})
+    ruled(office, redis)
+    request = asks(office)
+    office.directory.groups[GROUP] = None
+    refused(office, request, user=ADMIN, why="Slack does not say who belongs")
+    office.directory.groups[GROUP] = frozenset({APPROVER, ASKER})
+    approving.approve(request.id, caller(APPROVER), office.context)
+    assert office.requests.get("fast").wanted == 3
+
+
+def test_nothing_is_bought_for_a_person_whose_account_was_closed_since(office):
+    request = asks(office)
+    office.directory.people[ASKER] = PersonFacts(team="T1", is_deleted=True)
+    refused(office, request, why="account is closed")
+    assert office.requests.all() == []

@@ -309,6 +309,6 @@ def test_a_record_that_a_newer_version_wrote_is_left_alone(office, redis):
 
 
 def test_a_forged_request_offers_no_key(office):
-    with pytest.raises(CommandError, match="nobody was asked"):
+    with pytest.raises(CommandError, match="no request was sent"):
         asks(office, Deed.TAKE_KEY)
     assert office.context.direct_requests.all() == []

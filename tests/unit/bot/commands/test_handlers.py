@@ -27,7 +27,9 @@ from workers.api import LogsGone
 from workers.deployment.events import Clock, EndAnnounced
 from workers.deployment.log import Log, stamp
 from workers.placement.limits import Limits
+from workers.policy.approvals import Approvals
 from workers.policy.clocks import Clocks
+from workers.policy.rules import Rule
 from workers.policy.schema import Policy
 from workers.policy.stored import StoredPolicy
 
@@ -467,6 +469,22 @@ def test_nobody_keeps_a_deployment_for_longer_than_the_policy_allows(office, red
     assert state.until == state.requested_at + timedelta(hours=2)
     assert "cannot be kept" in handlers.keep(state, state.until, caller, office.context).text
     assert office.requests.get("fast").until == state.until
+
+
+def test_a_launch_below_the_threshold_of_hours_is_not_kept_beyond_it_but_by_an_approver(office, redis):
+    office.says(Launch(name="fast", lasts=timedelta(hours=1)))
+    approvals = Approvals(hours=Decimal(2), approvers=("U9",))
+    StoredPolicy(redis).put(Policy(approvals=approvals, rules=(Rule(people=("U9",), of_others=True),)))
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once="t", response_url="https://respond")
+    state = office.requests.get("fast")
+    assert "now ends" in handlers.keep(state, state.until, caller, office.context).text
+    state = office.requests.get("fast")
+    assert state.until == state.requested_at + timedelta(hours=2)
+    said = handlers.keep(state, state.until, caller, office.context).text
+    assert "cannot be kept" in said
+    assert "A co-owner who may approve can keep it." in said
+    assert "now ends" in handlers.keep(state, state.until, replace(caller, user="U9"), office.context).text
+    assert office.requests.get("fast").until > state.until
 
 
 def test_a_deployment_that_would_end_for_lack_of_requests_is_kept_by_its_button_and_once(office, redis):

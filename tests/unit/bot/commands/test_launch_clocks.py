@@ -38,7 +38,7 @@ def test_without_any_there_is_none_and_nothing_is_said():
 
 def test_a_maximum_of_the_policy_is_said():
     found = clocks_of(Launch(), None, SCRIPTED, Clocks(most_lasts=timedelta(days=1)), NOW)
-    assert "because the policy allows no longer time" in said(found, NOW)
+    assert "because the policy allows no later end" in said(found, NOW)
 
 
 def test_a_launch_that_ends_before_its_hours_begin_says_that_it_does_not_start():

@@ -24,6 +24,8 @@ from tests.fakes.office import RECIPES, Office
 from tests.fakes.planned import planner
 from tests.person import filled, words
 from workers.placement.limits import Limits
+from workers.policy.schema import policy_of
+from workers.policy.stored import StoredPolicy
 
 HERE = "C0HERE"
 
@@ -49,7 +51,7 @@ def form(office, command="/mixtral launch", **more):
 
 def after(office, view, **changes):
     """The form after changes of its inputs, by their block ids."""
-    view = launch_offers.next_view(view | {"state": {"values": filled(view, changes)}}, office.context)
+    view = launch_offers.next_view(view | {"state": {"values": filled(view, changes)}}, caller(), office.context)
     check.check_view(view, "modal")
     return view | {"id": "V1"}
 
@@ -252,6 +254,22 @@ def test_a_channel_without_the_person_is_refused_also_if_the_payload_is_forged(o
     assert office.requests.all() == []
 
 
+def test_the_price_of_the_form_is_that_of_the_offers_which_the_policy_allows(office, redis):
+    free = words(form(office))
+    StoredPolicy(redis).put(policy_of(b"rules:\n  - spot: true\n", "policy.yaml"))
+    assert launch_offers.NARROWED in words(form(office))
+    assert launch_offers.NARROWED not in free
+    StoredPolicy(redis).put(policy_of(b"rules:\n  - usd_per_hour: 0\n", "policy.yaml"))
+    assert "at most 0.00 USD/h for one launch" in words(form(office))
+
+
+def test_a_guest_whom_the_policy_lets_launch_gets_the_form_by_the_command(office, redis):
+    office.directory.people["U1"] = PersonFacts(team="T1", is_guest=True)
+    StoredPolicy(redis).put(policy_of(b"rules:\n  - {people: [guests], may: [launch]}\n", "policy.yaml"))
+    assert office.says("") == ""
+    assert office.channels.opened[0]["callback_id"] == "launch_a_model"
+
+
 def test_a_channel_without_the_bot_and_a_guest_are_refused(office):
     office.channels.joined = False
     with pytest.raises(CommandError, match="/invite @mixtral"):
@@ -305,7 +323,7 @@ def test_a_forged_gpu_leaves_the_form_and_is_told(office, gpu):
     view = form(office)
     values = filled(view, {})
     values["gpus:mixtral-8x7b"]["launching_gpus"]["selected_options"] = [{"value": gpu}]
-    told = launch_offers.next_view(view | {"state": {"values": values}}, office.context)
+    told = launch_offers.next_view(view | {"state": {"values": values}}, caller(), office.context)
     assert blocks(told) == blocks(view)
 
 

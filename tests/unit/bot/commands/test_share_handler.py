@@ -29,7 +29,7 @@ def test_a_co_owner_may_what_the_launcher_may_until_they_are_removed(office):
     [
         (PersonFacts(is_deleted=True), "is closed: nothing was changed"),
         (PersonFacts(is_guest=True), "guests cannot be co-owners"),
-        (None, "Slack does not say who this person is"),
+        (None, "Slack does not return the profile of this person"),
     ],
 )
 def test_accounts_that_cannot_be_co_owners_are_refused(office, person, said):

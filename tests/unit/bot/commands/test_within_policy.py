@@ -1,5 +1,6 @@
 """A launch and a scale stay within what the policy lets a person spend."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -74,7 +75,7 @@ def test_all_that_a_person_launched_counts_at_once(office, redis):
     assert "Launching *other*" in office.says("launch as other")
     assert office.requests.get("other").limits.max_price < Decimal("12.1")
     said = office.says("launch as third")
-    assert "20.00 USD/h for all that one person launched, of which 15.95 USD/h run" in said
+    assert "20.00 USD/h for all deployments that one person launched, of which 15.95 USD/h are in use" in said
     assert "Launching *third*" in office.says("launch as third", user="U2"), "it is counted for each person"
     assert "<@UADMIN> can lift this" in office.says("scale other 2")
     assert office.requests.get("other").wanted == 1
@@ -155,3 +156,14 @@ def test_the_ceiling_of_an_approved_scale_is_within_the_policy(office, redis, ru
     approving.approve(request.id, caller("U0APPROVER"), office.context)
     state = office.requests.get("fast")
     assert (state.wanted, state.ceiling <= Decimal(25)) == (3, True)
+
+
+def test_launches_and_scales_at_the_same_time_stay_within_the_limit_at_once(office, redis):
+    holds(redis, "{usd_per_hour_at_once: 20}")
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(office.says, [f"launch as m{n}" for n in range(8)]))
+    assert sum("Launching" in one for one in said) == 2, "each costs 7.97 USD/h"
+    holds(redis, "{usd_per_hour_at_once: 25}")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(office.says, [f"scale {state.name} 2" for state in office.requests.all() * 4]))
+    assert sum(state.wanted for state in office.requests.all()) == 3

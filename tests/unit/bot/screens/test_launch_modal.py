@@ -60,7 +60,7 @@ def modal():
 def form(modal):
     app: Any = SimpleNamespace(action=lambda *_: lambda _: None, view=lambda *_: lambda _: None)
     presses: Any = Presses(modal)
-    LaunchForm(presses, lambda shown, _: shown["state"]).register(app)
+    LaunchForm(presses, lambda shown, *_: shown["state"]).register(app)
     return presses.work
 
 

@@ -48,7 +48,7 @@ WRONG = {
     "rules:\n  - usd_per_hour_at_once: €5": (2, "rules[0].usd_per_hour_at_once", "in USD"),
     "rules:\n  - usd_per_hour: .inf": (2, "rules[0].usd_per_hour", "in USD"),
     "rules:\n  - people: [cooks]": (2, "rules[0].people[0]", "unknown"),
-    "rules:\n  - people: []": (2, "rules[0].people", "names nobody"),
+    "rules:\n  - people: []": (2, "rules[0].people", "is empty"),
     "rules:\n  - people: U0ADA000001": (2, "rules[0].people", "must be a list"),
     "rules:\n  - channels: ['#general']": (2, "rules[0].channels[0]", "id of a channel"),
     "rules:\n  - clouds: [azure]": (2, "rules[0].clouds[0]", "must be one of aws, gcp, local"),
