@@ -27,6 +27,7 @@ from workers.control.advance import Advance
 from workers.control.sweeper import Sweeper
 from workers.decision.end_time import NOTICE
 from workers.decision.next_step import Wait, next_step
+from workers.decision.opening import opens_at, pauses_at
 from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.events import EndpointPublished, ReplicaDrained, ScaleRequested, StopRequested
 from workers.deployment.keys import new_key
@@ -57,6 +58,7 @@ AFTERWARDS, RESTS_AFTER = timedelta(minutes=3), timedelta(minutes=12)
 
 SOLD = {("gcp", "a2-highgpu-1g"), ("aws", "g5.12xlarge")}
 ON_GCP, ON_AWS = Accelerator(name="A100", count=1), Accelerator(name="A10G", count=4)
+HOURS = "mon-sun 09:00-12:00 Europe/Paris"
 RESEARCH, SALES = "C0GENERAL01", "C0MIXTRAL01"
 
 
@@ -125,6 +127,11 @@ class Month:
             until = (BEGINS + (day + 1) * DAY).replace(hour=18)
             name = f"until-{until:%m-%d}"
             yield local.astimezone(UTC), lambda n=name, u=until: self._launch(n, ON_AWS, RESEARCH, spot=False, until=u)
+        yield (
+            (BEGINS + 17 * DAY).replace(hour=10),
+            lambda: self._launch("hours", ON_AWS, SALES, spot=False, hours=HOURS),
+        )
+        yield (BEGINS + 23 * DAY).replace(hour=11), lambda: self._tell("hours", StopRequested, by="U")
         for day in range(1, DAYS, 3):
             yield at + day * DAY + timedelta(minutes=random.randrange(1440)) // GRAIN * GRAIN, self._refresh
         for _ in range(24):
@@ -159,7 +166,7 @@ class Month:
             server.server_close()
         self._machines.close()
 
-    def _launch(self, name, accelerator, channel, *, replicas=1, spot, until=None):
+    def _launch(self, name, accelerator, channel, *, replicas=1, spot, **clocks):
         recipe = load(find("mixtral-8x7b"), {})
         [resources] = recipe.resources
         policy = replace(recipe.service.replica_policy, min_replicas=replicas)
@@ -170,7 +177,7 @@ class Month:
         )
         place = replace(PLACE, channel=channel)
         limits = Limits(spot=spot)
-        asked = requested(name, recipe, replicas=replicas, limits=limits, at=self.now, place=place, until=until)
+        asked = requested(name, recipe, replicas=replicas, limits=limits, at=self.now, place=place, **clocks)
         id_ = self._log.open(new_id(), asked, new_key(), name)
         self.states[name] = fold(id_, self._log.read(id_))
 
@@ -246,6 +253,9 @@ class Month:
             *(at - self.now for at, _ in self.deeds[:1]),
         ]
         ends = [at for state in running if state.until for at in (state.until - NOTICE, state.until)]
+        pausing = [at for state in running if (at := pauses_at(state, self.now))]
+        opening = [at for state in running if (at := opens_at(state))]
+        ends += [*opening, *pausing, *(at - NOTICE for at in pausing)]
         pauses += [at - self.now for at in ends if at > self.now]
         for state in running:
             step = next_step(state, self.now)

@@ -16,7 +16,7 @@ from tests.builders.story import Story
 from workers.deployment import ledger_reader
 from workers.deployment import log as log_module
 from workers.deployment.events import ScaleRequested, Version
-from workers.deployment.ledger import LEDGER, fold
+from workers.deployment.ledger import LEDGER, MachineRepriced, fold
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import START, Log, NameTaken, new_id
 from workers.deployment.token_counts import Tokens, counted
@@ -110,6 +110,19 @@ def test_the_command_prints_the_sums_of_each_deployment_and_each_machine_as_csv(
     assert Decimal("7.20") <= Decimal(rows[1]["usd"]) < Decimal("7.20") + SLOW
     [late] = csv.DictReader(io.StringIO(ran(valkey_url, as_csv=True, since=NOW - timedelta(hours=2))[1]))
     assert late["name"] == "other"
+
+
+def test_the_csv_has_the_last_price_and_sums_by_the_price_in_force(redis, valkey_url):
+    append(redis, told := launched(at=NOW - timedelta(hours=50)).created().wait(hours=30).gone("ended").ended())
+    [use] = Ledger(redis).book().uses.values()
+    at = use.booked.began + timedelta(hours=20)
+    entry = MachineRepriced(deployment=told.id, attempt=use.booked.attempt, usd_per_hour=Decimal("9.20"), at=at)
+    Ledger(redis).reprice(entry)
+    [row] = csv.DictReader(io.StringIO(ran(valkey_url, as_csv=True)[1]))
+    assert (row["usd_per_hour"], row["usd"]) == ("9.20", "236.00")
+    assert "236.00" in ran(valkey_url)[1]
+    [late] = csv.DictReader(io.StringIO(ran(valkey_url, as_csv=True, since=at - timedelta(hours=1))[1]))
+    assert late["usd"] == "99.20"
 
 
 def test_the_command_names_machines_without_a_known_price(redis, valkey_url):

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.workers.decision.test_repricing import BOOKED, ENTRY, HOUR, NEW, NOW, ROW
+from tests.unit.workers.decision.test_price_change import BOOKED, ENTRY, HOUR, NEW, NOW, ROW
 from workers.control.repricing import LOOK_EVERY, Repricing
 from workers.deployment.ledger import LEDGER, encode
 from workers.deployment.ledger_reader import Ledger

@@ -70,6 +70,17 @@ def test_what_runs_until_six_ends_at_six_on_the_wall_also_after_the_clocks_have_
     assert ends["until-10-24"].astimezone(UTC).hour == 16
 
 
+def test_what_has_hours_is_billed_within_them_on_each_day_also_on_that_of_25_hours(month):
+    _, book = month
+    uses = [use for use in book.uses.values() if use.owner.name == "hours"]
+    days = {f"10-{day}" for day in range(22, 29)}
+    assert {f"{use.booked.began.astimezone(PARIS):%m-%d}" for use in uses} == days
+    for use in uses:
+        began, ended = use.booked.began.astimezone(PARIS), use.ended.astimezone(PARIS)
+        nine, noon = (began.replace(hour=hour, minute=0, second=0) for hour in (9, 12))
+        assert nine <= began < ended <= noon + 8 * GRAIN, use
+
+
 @pytest.mark.parametrize("channel", [RESEARCH, SALES])
 def test_the_digest_of_each_monday_says_what_the_clouds_bill_for_its_week(month, channel):
     played_month, book = month

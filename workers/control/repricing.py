@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from workers.decision.repricing import repriced
+from workers.decision.price_change import repriced
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.state import Deployment
 from workers.placement import shared_prices

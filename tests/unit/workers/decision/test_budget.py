@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.builders.offers import offer
 from tests.builders.story import Story
 from workers.decision.budget import Owner, Purchase, all_standings, purchase, standings_of, why_refused, window_of
-from workers.deployment.ledger import entry_of, fold
+from workers.deployment.ledger import MachineRepriced, entry_of, fold
 from workers.policy.budgets import Budget, BudgetPeriod, BudgetPolicy, BudgetScope
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -72,6 +72,19 @@ def test_what_is_reserved_becomes_what_was_used():
     gone = told.wait(minutes=30).gone("ended")
     after = standing(gone, gone.now + timedelta(hours=2))
     assert (after.used, after.reserved) == (Decimal("3.60"), 0)
+
+
+def test_what_is_left_of_the_first_hour_is_reserved_by_the_price_in_force():
+    told = asked().created()
+    book = book_of(told)
+    [use] = book.uses.values()
+    quarter = use.booked.began + timedelta(minutes=15)
+    entry = MachineRepriced(deployment=told.id, attempt=use.booked.attempt, usd_per_hour=Decimal("14.40"), at=quarter)
+    book = fold([entry], onto=book)
+    [half] = standings_of(
+        Owner(name="fast", user="", channel=""), EACH_DAY, book, use.booked.began + timedelta(minutes=30)
+    )
+    assert (half.used, half.reserved) == (Decimal("1.80") + Decimal("3.60"), Decimal("7.20"))
 
 
 def test_the_part_before_the_window_is_not_used_in_it():

@@ -83,3 +83,10 @@ def test_after_a_change_the_new_price_counts():
     assert use.cost(at(1800), at(3600)) == Decimal("7.20")
     assert use.saved(None, at(3600)) == Decimal("9.20")
     assert use.usd_per_hour == Decimal("14.40")
+
+
+def test_of_two_prices_of_one_time_the_higher_counts_in_either_order():
+    lower, higher = price(1800, 8), price(1800, 9)
+    for entries in ([BOOKED, lower, higher], [higher, lower, BOOKED], [lower, BOOKED, higher], [higher, BOOKED, lower]):
+        [use] = fold(entries).uses.values()
+        assert use.repriced == (higher,)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from workers.decision.repricing import repriced
+from workers.decision.price_change import repriced
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import MachineBooked, MachineRepriced, Use
 from workers.placement import catalog
