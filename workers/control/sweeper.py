@@ -31,6 +31,7 @@ from workers.deployment.loads import Loads
 from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
+from workers.errors import WorkersError
 from workers.lease import Lease
 from workers.nudges import Nudge
 from workers.serving.metrics import computes
@@ -137,7 +138,7 @@ class Sweeper:
         since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
         try:
             added = self._ledger.complete(self._log, since, now)
-        except RedisError as error:
+        except (RedisError, WorkersError, ValueError, KeyError) as error:
             logger.warning("The ledger cannot be completed: %s", error)
             return
         self._completed_at = now
@@ -152,7 +153,7 @@ class Sweeper:
         self._trimmed_at = now
         try:
             removed = self._audit.trim(now - self._audit_kept)
-        except RedisError as error:
+        except (RedisError, WorkersError, ValueError, KeyError) as error:
             logger.warning("The audit cannot be trimmed: %s", error)
             return
         if removed:

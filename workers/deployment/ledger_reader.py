@@ -49,6 +49,7 @@ class Ledger:
     def book(self) -> Book:
         """The use of every machine so far. Raises RedisError."""
         with self._lock:
+            self._compare()
             self._read(LEDGER)
             return self._read(TOKENS)
 
@@ -58,12 +59,16 @@ class Ledger:
         Raises RedisError.
         """
         with self._lock:
-            newest = self._redis.xrevrange(LEDGER, count=1)
-            if _number(self._positions[LEDGER]) > (_number(newest[0][0].decode()) if newest else ()):
-                self._book = Book()  # an older copy of Redis was restored
-                self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
+            self._compare()
             book = self._read(LEDGER)
             return book, self._positions[LEDGER].removeprefix("(").removeprefix(START_OF_STREAM)
+
+    def _compare(self) -> None:
+        """Start again if the ledger is older than what was read: an older copy of Redis was restored."""
+        newest = self._redis.xrevrange(LEDGER, count=1)
+        if _number(self._positions[LEDGER]) > (_number(newest[0][0].decode()) if newest else ()):
+            self._book = Book()
+            self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
 
     def _read(self, stream: str) -> Book:
         while entries := self._redis.xrange(stream, min=self._positions[stream], count=BATCH):
