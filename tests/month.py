@@ -18,6 +18,7 @@ from recipes.schema import Accelerator
 from tests.builders.events import PLACE, requested
 from tests.fakes.aws import KEYS
 from tests.fakes.booting import BootingMachines
+from tests.month_approvals import ApprovedLaunches
 from tests.spot_day import boots_in, patient
 from tests.spot_weather import GRAIN
 from workers.clouds.aws.driver import AwsDriver
@@ -111,6 +112,8 @@ class Month:
             statuses = {cloud: driver.status() for cloud, driver in drivers.items()}
             return plan(recipe, self.offers, limits, statuses=statuses), ""
 
+        recipe = self._recipe(ON_AWS, replicas=1)
+        self.approvals = ApprovedLaunches(self._redis, recipe, ladder, SALES, clock=lambda: self.now)
         self._advance = Advance(ladder=ladder, gateway=self._machines.url, **shared)
         self._sweeper = Sweeper(nudge=self._nudged.append, every=timedelta(seconds=1), **shared)
 
@@ -132,6 +135,7 @@ class Month:
             lambda: self._launch("hours", ON_AWS, SALES, spot=False, hours=HOURS),
         )
         yield (BEGINS + 23 * DAY).replace(hour=11), lambda: self._tell("hours", StopRequested, by="U")
+        yield from self.approvals.planned((BEGINS + 7 * DAY).replace(hour=9, minute=30).astimezone(UTC))
         for day in range(1, DAYS, 3):
             yield at + day * DAY + timedelta(minutes=random.randrange(1440)) // GRAIN * GRAIN, self._refresh
         for _ in range(24):
@@ -146,6 +150,7 @@ class Month:
             while self.now < ends:
                 while self.deeds and self.deeds[0][0] <= self.now:
                     self.deeds.pop(0)[1]()
+                self._meet()
                 self._control()
                 self.now += min(self._pause(), ends - self.now)
             for _ in range(3):
@@ -166,15 +171,18 @@ class Month:
             server.server_close()
         self._machines.close()
 
-    def _launch(self, name, accelerator, channel, *, replicas=1, spot, **clocks):
+    def _recipe(self, accelerator, replicas):
         recipe = load(find("mixtral-8x7b"), {})
         [resources] = recipe.resources
         policy = replace(recipe.service.replica_policy, min_replicas=replicas)
-        recipe = replace(
+        return replace(
             recipe,
             resources=(replace(resources, accelerators=(accelerator,), ports=(self._port,)),),
             service=replace(recipe.service, replica_policy=policy),
         )
+
+    def _launch(self, name, accelerator, channel, *, replicas=1, spot, **clocks):
+        recipe = self._recipe(accelerator, replicas)
         place = replace(PLACE, channel=channel)
         limits = Limits(spot=spot)
         asked = requested(name, recipe, replicas=replicas, limits=limits, at=self.now, place=place, **clocks)
@@ -201,6 +209,13 @@ class Month:
         state = self.states[name]
         self._log.record(state.id, state.version, [event(**stamp(self.now), **fields)])
         self._catch_up(name)
+
+    def _meet(self):
+        """Follow what the bot has launched, too."""
+        for state in self.approvals.running():
+            if state.name not in self.states:
+                self.states[state.name] = state
+                self._moved_at = self.now
 
     def _catch_up(self, name):
         state = self.states[name]

@@ -114,11 +114,20 @@ class ReplicaLog(Struct, frozen=True, kw_only=True):
     tail: str
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Deployments:
     """What people can request from the workers. Every call returns within milliseconds, or raises a WorkersError."""
 
     def __init__(
-        self, redis: Redis, nudge: Nudge, drivers: dict[str, Driver], keep_trying_every: timedelta = KEEP_TRYING_EVERY
+        self,
+        redis: Redis,
+        nudge: Nudge,
+        drivers: dict[str, Driver],
+        keep_trying_every: timedelta = KEEP_TRYING_EVERY,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
         self._redis: Any = redis
         self._log = Log(redis)
@@ -130,6 +139,7 @@ class Deployments:
         self._nudge = nudge
         self._drivers = drivers
         self._keep_trying_every = keep_trying_every
+        self._clock = clock
 
     @contextmanager
     def in_turn(self, launcher: str) -> Iterator[None]:
@@ -171,7 +181,7 @@ class Deployments:
         Raises NameTaken, with the deployment that has the name.
         """
         requested = Requested(
-            **stamp(datetime.now(UTC)),
+            **stamp(self._clock()),
             name=name,
             recipe=recipe,
             replicas=replicas,
@@ -204,7 +214,7 @@ class Deployments:
         Every change is by id: a name may belong to another deployment by the time of the change.
         Raises NoSuchDeployment, WrittenByNewer, as every change does.
         """
-        scaled = ScaleRequested(**_stamp(once), replicas=replicas, by=by, ceiling=ceiling, approved=approved)
+        scaled = ScaleRequested(**self._stamp(once), replicas=replicas, by=by, ceiling=ceiling, approved=approved)
         return self._decide(deployment, scaled)
 
     def stop(self, deployment: DeploymentId, *, by: str, once: str = "") -> Deployment:
@@ -212,33 +222,33 @@ class Deployments:
 
         Raises NoSuchDeployment.
         """
-        return self._decide(deployment, StopRequested(**_stamp(once), by=by))
+        return self._decide(deployment, StopRequested(**self._stamp(once), by=by))
 
     def keep_until(self, deployment: DeploymentId, until: datetime, *, by: str) -> Deployment:
         """Set another time at which the deployment ends, and return the new state. Raises NoSuchDeployment."""
-        return self._decide(deployment, EndScheduled(**stamp(datetime.now(UTC)), until=until, by=by))
+        return self._decide(deployment, EndScheduled(**stamp(self._clock()), until=until, by=by))
 
     def hold(self, deployment: DeploymentId, clock: Clock, until: datetime, *, by: str) -> Deployment:
         """Keep a clock from ending or pausing a deployment before `until`; return the new state.
 
         Raises NoSuchDeployment.
         """
-        return self._decide(deployment, ClockHeld(**stamp(datetime.now(UTC)), clock=clock, until=until, by=by))
+        return self._decide(deployment, ClockHeld(**stamp(self._clock()), clock=clock, until=until, by=by))
 
     def share(self, deployment: DeploymentId, user: str, *, by: str) -> Deployment:
         """Make a person a co-owner, and return the new state. Raises NoSuchDeployment."""
-        return self._decide(deployment, Shared(**stamp(datetime.now(UTC)), user=user, by=by))
+        return self._decide(deployment, Shared(**stamp(self._clock()), user=user, by=by))
 
     def unshare(self, deployment: DeploymentId, user: str, *, by: str) -> Deployment:
         """Make a person no longer a co-owner, and return the new state. Raises NoSuchDeployment."""
-        return self._decide(deployment, Unshared(**stamp(datetime.now(UTC)), user=user, by=by))
+        return self._decide(deployment, Unshared(**stamp(self._clock()), user=user, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
         """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment, KeyMade.
 
         `id_`: from `new_key_id`, if the caller has to store it before, or may repeat the request.
         """
-        made = KeyIssued(**stamp(datetime.now(UTC)), key=id_ or new_key_id(), user=user, by=by)
+        made = KeyIssued(**stamp(self._clock()), key=id_ or new_key_id(), user=user, by=by)
         key = new_key()
 
         def append(state: Deployment) -> bool:
@@ -251,7 +261,7 @@ class Deployments:
 
     def revoke_key(self, deployment: DeploymentId, key: KeyId, *, by: str) -> None:
         """Revoke a key of the endpoint, unless it is revoked already. Raises NoSuchDeployment."""
-        made = KeyRevoked(**stamp(datetime.now(UTC)), key=key, by=by)
+        made = KeyRevoked(**stamp(self._clock()), key=key, by=by)
         self._while_it_runs(deployment, lambda state: self._log.revoke(state.id, state.version, made))
 
     def keep_trying(self, deployment: DeploymentId, *, by: str, once: str = "") -> Deployment:
@@ -259,8 +269,8 @@ class Deployments:
 
         Raises NoSuchDeployment.
         """
-        every, until = self._keep_trying_every, datetime.now(UTC) + KEEP_TRYING_FOR
-        return self._decide(deployment, KeepTryingRequested(**_stamp(once), by=by, every=every, until=until))
+        every, until = self._keep_trying_every, self._clock() + KEEP_TRYING_FOR
+        return self._decide(deployment, KeepTryingRequested(**self._stamp(once), by=by, every=every, until=until))
 
     def get(self, name: str) -> Deployment:
         """The deployment of this name. Raises NoSuchDeployment, EventLogGone, UnreadableLog."""
@@ -282,11 +292,11 @@ class Deployments:
 
     def past_names(self) -> frozenset[str]:
         """Names of deployments that ended within RECENTLY_ENDED; a name may be in use again."""
-        return frozenset(self._log.past(datetime.now(UTC) - RECENTLY_ENDED))
+        return frozenset(self._log.past(self._clock() - RECENTLY_ENDED))
 
     def last_of(self, name: str) -> Deployment | None:
         """The deployment that last ended under this name; None if there was none, or if its log cannot be read."""
-        id_ = self._log.past(datetime.now(UTC) - KEPT_AFTER_END).get(name)
+        id_ = self._log.past(self._clock() - KEPT_AFTER_END).get(name)
         try:
             return self.by_id(id_) if id_ else None
         except MsgspecError:
@@ -299,7 +309,7 @@ class Deployments:
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""
         names = self._log.names()  # before the refresh, which then includes each of them
-        self._projection.refresh(datetime.now(UTC))
+        self._projection.refresh(self._clock())
         if missing := names.values() - self._projection.states.keys():
             self._projection.read(missing)  # after a restore of Redis the feed may lack them
         found = (self._projection.states.get(id_) for _, id_ in sorted(names.items()))
@@ -396,8 +406,7 @@ class Deployments:
                 assert after is not None  # noqa: S101 - a fold onto a state is a state
                 return after
 
-
-def _stamp(once: str) -> Stamp:
-    """The current time, and an id that is the same for the same `once`."""
-    made = stamp(datetime.now(UTC))
-    return Stamp(event_id=EventId(f"once-{once}"), at=made["at"]) if once else made
+    def _stamp(self, once: str) -> Stamp:
+        """The current time, and an id that is the same for the same `once`."""
+        made = stamp(self._clock())
+        return Stamp(event_id=EventId(f"once-{once}"), at=made["at"]) if once else made

@@ -6,10 +6,13 @@ from decimal import Decimal
 import pytest
 from redis import Redis
 
+from bot.commands.approving import DECIDED
 from bot.commands.cost_handler import last_week
+from bot.language.direct_request import DeedStage
 from bot.views.amounts import CENT, usd
 from bot.views.cost import digest
 from tests.month import BEGINS, DAY, PARIS, RESEARCH, SALES, cost_of, played
+from tests.month_approvals import APPROVED, DENIED, EXPIRED, EXPIRES, REASON, THRESHOLD, dearest
 from tests.spot_weather import GRAIN
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(900)]
@@ -79,6 +82,37 @@ def test_what_has_hours_is_billed_within_them_on_each_day_also_on_that_of_25_hou
         began, ended = use.booked.began.astimezone(PARIS), use.ended.astimezone(PARIS)
         nine, noon = (began.replace(hour=hour, minute=0, second=0) for hour in (9, 12))
         assert nine <= began < ended <= noon + 8 * GRAIN, use
+
+
+def test_what_was_denied_or_not_decided_in_time_has_no_deployment_and_no_machine(month):
+    played_month, book = month
+    by_owner = {use.booked.machine: use.owner.name for use in book.uses.values()}
+    assert not {by_owner[one.machine] for one, _ in played_month.billed()} & {DENIED, EXPIRED}
+    assert not played_month.states.keys() & {DENIED, EXPIRED}
+    denied, expired = (played_month.approvals.request(name) for name in (DENIED, EXPIRED))
+    assert (denied.stage, denied.reason, denied.done) == (DeedStage.DECLINED, REASON, False)
+    assert (expired.stage, expired.done) == (DeedStage.WAITING, False)
+    assert not expired.is_open(expired.made_at + EXPIRES)
+    assert played_month.approvals.refused == {APPROVED: DECIDED, DENIED: DECIDED, EXPIRED: DECIDED}
+
+
+def test_what_was_approved_is_billed_from_then_to_its_end_and_never_above_its_ceiling(month):
+    played_month, book = month
+    state, request = played_month.states[APPROVED], played_month.approvals.request(APPROVED)
+    assert (request.stage, request.done, state.approved.request) == (DeedStage.GRANTED, True, request.id)
+    uses = [use for use in book.uses.values() if use.owner.name == APPROVED]
+    machines = {use.booked.machine for use in uses}
+    billed = [(one, price) for one, price in played_month.billed() if one.machine in machines]
+    assert len(billed) == len(machines) == 2
+    hours = timedelta(hours=6)
+    for one, _ in billed:
+        assert request.decided_at <= one.began < one.ended <= request.decided_at + hours + 4 * GRAIN
+        assert one.ended - one.began > hours - timedelta(hours=1)
+    assert state.requested_at == request.decided_at
+    assert state.ceiling == request.ceiling
+    assert THRESHOLD < dearest(billed) <= state.ceiling
+    booked = sum(use.cost(None, use.ended) for use in uses)
+    assert booked.quantize(CENT) == cost_of(billed).quantize(CENT)
 
 
 @pytest.mark.parametrize("channel", [RESEARCH, SALES])
