@@ -6,6 +6,7 @@ import shutil
 import time
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -23,6 +24,9 @@ LAYERS = {
     "boot_all": "boots more machines in QEMU: `make test-boot-all`",
     "live": "needs a real cloud or workspace",
 }
+
+settings.register_profile("shared machine", deadline=None)  # an example waits whenever another process computes
+settings.load_profile("shared machine")
 
 gc.set_threshold(100_000, 50, 100)  # a default pass over the classes of boto, moto and Google takes 0.3 s
 

@@ -336,7 +336,7 @@ def test_an_approval_while_slack_does_not_answer_is_refused_and_the_request_stay
     ruled(office, redis)
     request = asks(office)
     office.directory.groups[GROUP] = None
-    refused(office, request, user=ADMIN, why="Slack does not say who belongs")
+    refused(office, request, user=ADMIN, why="Slack does not return the members")
     office.directory.groups[GROUP] = frozenset({APPROVER, ASKER})
     approving.approve(request.id, caller(APPROVER), office.context)
     assert office.requests.get("fast").wanted == 3

@@ -151,7 +151,7 @@ def test_the_ceiling_of_an_approved_scale_is_within_the_policy(office, redis, ru
     rules = f"approvals: {{gpus: 8, approvers: [U0APPROVER]}}\nrules:\n  - {rule}\n".encode()
     StoredPolicy(redis).put(policy_of(rules, "policy.yaml"))
     office.says("launch as fast")
-    assert "needs an approval" in office.says("scale fast 3")
+    assert "need an approval" in office.says("scale fast 3")
     [request] = office.context.direct_requests.all()
     approving.approve(request.id, caller("U0APPROVER"), office.context)
     state = office.requests.get("fast")
