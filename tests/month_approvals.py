@@ -70,7 +70,7 @@ class ApprovedLaunches:
         yield at + timedelta(hours=3, minutes=10), lambda: self._approve(APPROVED)
         for name in (APPROVED, DENIED):
             yield at + timedelta(hours=5), lambda n=name: self._approve(n)
-        yield at + EXPIRES, lambda: self._approve(EXPIRED)
+        yield at + EXPIRES + timedelta(minutes=10), lambda: self._approve(EXPIRED)
 
     def running(self) -> list[Deployment]:
         return self._deployments.all()
