@@ -16,6 +16,8 @@ PORT = 3000
 HTTP_HOST = "127.0.0.1"
 CONFIRM_ABOVE = Decimal(60)
 """USD per hour."""
+ADMIN = "a person (U… or W…). In Slack, open the person's profile, and choose Copy member ID in its menu."
+TEAM = "a workspace (T…) or of an enterprise (E…). Slack's web address has it: app.slack.com/client/T…"
 
 SETTINGS = (
     Setting("SLACK_BOT_TOKEN", "run, check", "Bot User OAuth Token of the Slack app (`xoxb-…`).", secret=True),
@@ -113,25 +115,18 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
         api_url=_api_url(environ.get("SLACK_API_URL", "").strip()),
         streams_in_channels=environ.get("MIXTRAL_STREAM_IN_CHANNELS", "").strip() == "1",
         policy=Path(path) if (path := environ.get("MIXTRAL_POLICY", "").strip()) else None,
-        admins=_admins(environ.get("MIXTRAL_ADMINS", "")),
+        admins=_ids(environ, "MIXTRAL_ADMINS", r"[UW][A-Z0-9]+", ADMIN),
         confirm_above=_confirm_above(environ.get("MIXTRAL_CONFIRM_ABOVE", "").strip()),
-        teams=_teams(environ.get("MIXTRAL_SLACK_TEAMS", "")),
+        teams=_ids(environ, "MIXTRAL_SLACK_TEAMS", r"[TE][A-Z0-9]+", TEAM),
     )
 
 
-def _listed(text: str) -> frozenset[str]:
-    return frozenset(word.strip() for word in text.split(",") if word.strip())
-
-
-def _admins(text: str) -> frozenset[str]:
-    admins = _listed(text)
-    for admin in sorted(admins):
-        if not re.fullmatch(r"[UW][A-Z0-9]+", admin):
-            raise SettingsError(
-                f"MIXTRAL_ADMINS contains {admin!r}, which is not the id of a person (U… or W…). In Slack, open the "
-                "person's profile, and choose Copy member ID in its menu."
-            )
-    return admins
+def _ids(environ: Mapping[str, str], variable: str, form: str, meaning: str) -> frozenset[str]:
+    """`form`: a regular expression of one id. `meaning`: what an id is of, and where Slack shows it."""
+    ids = frozenset(word.strip() for word in environ.get(variable, "").split(",") if word.strip())
+    if wrong := sorted(id_ for id_ in ids if not re.fullmatch(form, id_)):
+        raise SettingsError(f"{variable} contains {wrong[0]!r}, which is not the id of {meaning}")
+    return ids
 
 
 def _confirm_above(text: str) -> Decimal:
@@ -146,17 +141,6 @@ def _confirm_above(text: str) -> Decimal:
             f"MIXTRAL_CONFIRM_ABOVE={text!r} is not a price in USD per hour. Write it as in 60 or 12.50."
         )
     return amount
-
-
-def _teams(text: str) -> frozenset[str]:
-    teams = _listed(text)
-    for team in sorted(teams):
-        if not re.fullmatch(r"[TE][A-Z0-9]+", team):
-            raise SettingsError(
-                f"MIXTRAL_SLACK_TEAMS contains {team!r}, which is not the id of a workspace (T…) or of an enterprise "
-                "(E…). Slack's web address has it: app.slack.com/client/T…"
-            )
-    return teams
 
 
 def misplaced(*, bot_token: str = "", app_token: str = "") -> str:

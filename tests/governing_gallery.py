@@ -95,7 +95,7 @@ def _clocks() -> dict[str, Message]:
         "pauses": clock_alerts.pauses(state, replace(soon, clock=Clock.HOURS)),
         "without requests": clock_alerts.unused(state, noticed),
         "card approved, with hours": card(state, at),
-        "runs on a dear offer": alerts.dear(state, taken, Decimal("7.98")),
+        "runs on a costly offer": alerts.costly(state, taken, Decimal("7.98")),
     }
 
 
@@ -113,10 +113,10 @@ def _costs() -> dict[str, Message]:
     }
 
 
-def _served(**clocks: object) -> Story:
+def _served(hours: str = "", stop_after_idle: timedelta | None = None) -> Story:
     """A spot replica that has answered for 20 hours, approved by a person."""
     taken = spot_offer("aws use1-az4", "18.40", on_demand="21.96", region="us-east-1")
-    told = Story("mixtral", MIXTRAL, limits=Limits(spot=True), **clocks)  # type: ignore[arg-type]
+    told = Story("mixtral", MIXTRAL, limits=Limits(spot=True), hours=hours, stop_after_idle=stop_after_idle)
     first = told.events[0]
     told.events[0] = replace(first, approved=Approval(by=ADA, reason="it costs 18.40 USD/h", request="r-9"))
     told.planned(taken, offer()).wait(2).asked(taken).wait(20).created().wait(200).ready().published().tested()

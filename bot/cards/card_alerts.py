@@ -11,7 +11,7 @@ from bot.slack.failures import SlackRefused
 from bot.slack.message import Message
 from bot.views import alerts, clock_alerts
 from bot.views.endpoint import endpoint
-from workers.decision.ceiling import dear
+from workers.decision.ceiling import costly
 from workers.deployment.condition import awaits_decision, is_ending
 from workers.deployment.events import DeploymentId, ScaleRequested
 from workers.deployment.state import Deployment
@@ -56,8 +56,8 @@ class CardAlerts:
             self.say(state, record, alerts.ENDED, alerts.ended(state, self._now()), direct=direct)
         elif awaits_decision(state):
             self.say(state, record, alerts.dry_kind(state), alerts.dry(state), direct=direct)
-        if (taken := dear(state)) is not None and not is_ending(state):
-            self.say(state, record, alerts.DEAR, alerts.dear(state, *taken), direct=direct)
+        if (taken := costly(state)) is not None and not is_ending(state):
+            self.say(state, record, alerts.COSTLY, alerts.costly(state, *taken), direct=direct)
         announced = state.end_announced
         if announced is not None and announced.until == state.until and not is_ending(state):
             self.say(state, record, alerts.ends_kind(announced), alerts.ends(state, announced), direct=direct)
@@ -84,20 +84,17 @@ class CardAlerts:
 
     def _say_clocks(self, state: Deployment, record: CardRecord, *, direct: bool) -> None:
         """Post each announcement of a clock, each time that it was kept from it, and each reminder once."""
-        now, notice = self._now(), state.idle_end
-        if notice is not None:
-            kind = clock_alerts.announced_kind(notice)
-            self.say(state, record, kind, clock_alerts.idle_ends(state, notice), direct=direct)
-        held = state.idle_held
-        if held is not None and now - held.at < NEWS_FOR:
-            self.say(state, record, clock_alerts.held_kind(held), clock_alerts.idle_held(state, held), direct=direct)
-        notice = state.pause_announced
-        if notice is not None:
-            kind = clock_alerts.announced_kind(notice)
-            self.say(state, record, kind, clock_alerts.pauses(state, notice), direct=direct)
-        held = state.hours_held
-        if held is not None and now - held.at < NEWS_FOR:
-            self.say(state, record, clock_alerts.held_kind(held), clock_alerts.hours_held(state, held), direct=direct)
+        now = self._now()
+        clocks = (
+            (state.idle_end, clock_alerts.idle_ends, state.idle_held, clock_alerts.idle_held),
+            (state.pause_announced, clock_alerts.pauses, state.hours_held, clock_alerts.hours_held),
+        )
+        for announced, announcement, held, holding in clocks:
+            if announced is not None:
+                kind = clock_alerts.announced_kind(announced)
+                self.say(state, record, kind, announcement(state, announced), direct=direct)
+            if held is not None and now - held.at < NEWS_FOR:
+                self.say(state, record, clock_alerts.held_kind(held), holding(state, held), direct=direct)
         unused = state.idle_noticed
         if unused is not None and now - unused.at < NEWS_FOR and state.wanted:
             self.say(state, record, clock_alerts.unused_kind(unused), clock_alerts.unused(state, unused), direct=direct)

@@ -13,7 +13,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.launch_clocks import clocks_of, said
 from bot.commands.lookup import check_present
-from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
+from bot.commands.needed_approval import ProposedChange, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.policy import Permission, guest_may_launch
 from bot.commands.recipe_catalog import name_from
@@ -72,7 +72,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     text = command_text(dated(command, until, context.sight.zone(caller.user)))
     check_launch_confirmed(name, rungs, replicas, caller, context, text=text)
     ceiling = allowed.ceiling(ceiling_of(recipe, allowed.limits, replicas, rungs))
-    wish = Wish(
+    proposed = ProposedChange(
         deed=Deed.APPROVE_LAUNCH,
         name=name,
         replicas=replicas,
@@ -83,7 +83,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             name, rungs, replicas, caller, context, lasts=clocks.until - context.now() if clocks.until else None
         ),
     )
-    check_launch_approved(wish, caller, context)
+    check_launch_approved(proposed, caller, context)
     ceiling = capped(ceiling, context)
     try:
         whole = replace(command, name=name, replicas=replicas, limits=allowed.limits)

@@ -23,7 +23,7 @@ from workers.placement.ladder import Rung
 from workers.policy.approvals import MAX_APPROVERS, needs
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class ProposedChange(Struct, frozen=True, kw_only=True):
     """What a person wants to launch or scale."""
 
     deed: Deed
@@ -53,12 +53,12 @@ def scale_ceiling(state: Deployment, replicas: int, context: CommandContext) -> 
 
 def check_scale_approved(state: Deployment, replicas: int, caller: Caller, context: CommandContext, text: str) -> None:
     """Raises Unapproved if the scale waits for an approver, CommandError if nobody can approve it."""
-    wish = scale_wish(state, replicas, text, context)
-    if wish.needed:
-        _ask(wish, caller, context)
+    proposed = proposed_scale(state, replicas, text, context)
+    if proposed.needed:
+        _ask(proposed, caller, context)
 
 
-def scale_wish(state: Deployment, replicas: int, text: str, context: CommandContext) -> Wish:
+def proposed_scale(state: Deployment, replicas: int, text: str, context: CommandContext) -> ProposedChange:
     rungs, _ = context.ladder(state.recipe, state.limits)
     usd, needed = total_of(rungs, replicas), ""
     is_approved = state.approved is not None and state.ceiling is not None and usd <= state.ceiling
@@ -68,7 +68,7 @@ def scale_wish(state: Deployment, replicas: int, text: str, context: CommandCont
     ceiling = ceiling_of(state.recipe, state.limits, replicas, [*rungs, *state.rungs])
     if state.ceiling is not None and ceiling is not None:
         ceiling = max(ceiling, state.ceiling)
-    return Wish(
+    return ProposedChange(
         deed=Deed.APPROVE_SCALE,
         name=state.name,
         replicas=replicas,
@@ -80,10 +80,10 @@ def scale_wish(state: Deployment, replicas: int, text: str, context: CommandCont
     )
 
 
-def check_launch_approved(wish: Wish, caller: Caller, context: CommandContext) -> None:
+def check_launch_approved(proposed: ProposedChange, caller: Caller, context: CommandContext) -> None:
     """Raises as `check_scale_approved` does."""
-    if wish.needed:
-        _ask(wish, caller, context)
+    if proposed.needed:
+        _ask(proposed, caller, context)
 
 
 def launch_needs(
@@ -123,35 +123,35 @@ def may_approve(user: str, asker: str, channel: str, context: CommandContext) ->
     return (by_rule or user in approvals.approvers) and (approvals.own or user != asker)
 
 
-def _ask(wish: Wish, caller: Caller, context: CommandContext) -> None:
+def _ask(proposed: ProposedChange, caller: Caller, context: CommandContext) -> None:
     approvals = context.policy().approvals
     named = (*approvals.approvers, *approvers_by_rule(context.policy(), caller.channel, ()))
     approvers = _asked(named, caller, context) or _asked(sorted(context.admins), caller, context)
     if not approvers:
         raise CommandError(
-            f"This needs an approval, because {wish.needed}, and only you could approve it: nothing was started. "
+            f"This needs an approval, because {proposed.needed}, and only you could approve it: nothing was started. "
             "Ask the operator of this bot to name approvers in the policy, or admins in `MIXTRAL_ADMINS`."
         )
-    state = context.deployments.by_id(wish.deployment) if wish.deployment else None
+    state = context.deployments.by_id(proposed.deployment) if proposed.deployment else None
     owner = state.place if state is not None else caller
     request = DirectRequest(
         id=secrets.token_hex(8),
-        deed=wish.deed,
-        deployment=wish.deployment,
-        name=wish.name,
+        deed=proposed.deed,
+        deployment=proposed.deployment,
+        name=proposed.name,
         launcher=caller.user,
         asker=caller.user,
         to="",
         channel=caller.channel,
         team=caller.team,
         made_at=context.now(),
-        replicas=wish.replicas,
+        replicas=proposed.replicas,
         approvers=approvers,
-        command=wish.command,
-        usd=wish.usd,
-        ceiling=wish.ceiling,
-        left=left_of_budget(wish.name, owner.user, owner.channel, context),
-        needed=wish.needed,
+        command=proposed.command,
+        usd=proposed.usd,
+        ceiling=proposed.ceiling,
+        left=left_of_budget(proposed.name, owner.user, owner.channel, context),
+        needed=proposed.needed,
         lasts=approvals.expires,
     )
     held = context.direct_requests.add(request)

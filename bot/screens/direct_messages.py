@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from msgspec.structs import replace
 from redis import Redis
@@ -120,7 +121,7 @@ class DirectMessages:
                 copy = Copy(user=user, dm=dm, ts=ts)
             except SlackRefused as refused:
                 _LOG.warning("the approver %s cannot be sent a request: %s", user, refused)
-            self._change(newest, lambda r, copy=copy: replace(r, copies=(*r.copies, copy)))  # type: ignore[misc]
+            self._change(newest, partial(_with_copy, copy))
         newest = self._requests.get(request.id) or request
         if newest.copies and not any(copy.ts for copy in newest.copies):
             self._give_up(newest, DeedStage.VOID, "Slack refused the direct messages to all approvers.")
@@ -196,3 +197,7 @@ class DirectMessages:
 
     def _change(self, request: DirectRequest, changed: Callable[[DirectRequest], DirectRequest | None]) -> None:
         self._requests.change(request.id, changed)
+
+
+def _with_copy(copy: Copy, request: DirectRequest) -> DirectRequest:
+    return replace(request, copies=(*request.copies, copy))

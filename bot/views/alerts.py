@@ -27,7 +27,7 @@ SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
 LOST, REGAINED = "mixtral_lost_", "mixtral_regained_"
 LAPSED = "mixtral_lapsed_"
-DEAR = "mixtral_dear"
+COSTLY = "mixtral_costly"
 ENDS, KEPT = "mixtral_ends_", "mixtral_kept_"
 """Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
 
@@ -84,7 +84,7 @@ def _by_clock(deployment: Deployment) -> str:
     return "at the time that was set for it"
 
 
-def dear(deployment: Deployment, taken: Attempt, cheapest: Decimal) -> Message:
+def costly(deployment: Deployment, taken: Attempt, cheapest: Decimal) -> Message:
     """The alert that a machine costs over twice the cheapest offer, with a button that ends the deployment."""
     price = taken.offer.usd_per_hour or Decimal(0)
     sentence = (
@@ -93,7 +93,7 @@ def dear(deployment: Deployment, taken: Attempt, cheapest: Decimal) -> Message:
         f"({usd_per_hour(cheapest)}). *Details* on its card shows the ladder."
     )
     buttons = actions([button("End", "card_down", deployment.id, style="danger")])
-    return Message(sentence, (marked(section(sentence), DEAR, deployment), buttons))
+    return Message(sentence, (marked(section(sentence), COSTLY, deployment), buttons))
 
 
 def ends_kind(announced: EndAnnounced) -> str:

@@ -69,8 +69,8 @@ def waits(request: DirectRequest | None) -> Message:
     if request is None or request.stage is not DeedStage.WAITING:
         return _said("This was decided just now: nothing else was started. Your direct messages have the decision.")
     return _said(
-        f"You asked for an approval to {deed_of(request)} {moment(request.made_at)}, and it is not decided yet: "
-        f"nothing was started, and no second request was sent. The request expires {moment(request.expires_at)}."
+        f"Your request to {deed_of(request)} is not decided yet. It was sent {moment(request.made_at)}, and expires "
+        f"{moment(request.expires_at)}. Nothing was started, and no second request was sent."
     )
 
 
@@ -106,9 +106,9 @@ def _outcome(request: DirectRequest) -> str:
             return "It waits for a decision."
         case DeedStage.GRANTED:
             most = f", up to its ceiling of {usd_per_hour(request.ceiling)}" if request.ceiling is not None else ""
-            return f"{by} approved it {at}{most}: it is started."
+            return f"{by} approved it ({at}){most}: it is started."
         case DeedStage.DECLINED:
-            return f"{by} denied it {at}: nothing was started. The reason: {inert(clip(request.reason, MAX_REASON))}"
+            return f"{by} denied it ({at}): nothing was started. The reason: {inert(clip(request.reason, MAX_REASON))}"
         case DeedStage.EXPIRED:
             return f"It expired {moment(request.expires_at)} without a decision: nothing was started."
         case DeedStage.VOID:

@@ -41,7 +41,7 @@ def price_now(rungs: Sequence[Rung], why_empty: str, *, replicas: int = 1, would
 
 
 def launch_prices(rungs: Sequence[Rung], replicas: int, ceiling: Decimal | None) -> str:
-    """The cheapest and the dearest usable offer of a launch, and its ceiling; empty if it is free or not known."""
+    """The cheapest and the most expensive usable offer, and the ceiling; empty if it is free or not known."""
     prices = [r.offer.usd_per_hour for r in rungs if r.usable and r.offer.usd_per_hour is not None]
     if not prices or not max(prices):
         return ""
@@ -50,7 +50,7 @@ def launch_prices(rungs: Sequence[Rung], replicas: int, ceiling: Decimal | None)
     price = f"{what} {per_hour_and_day(cheapest * replicas)} at the cheapest offer"
     said = [f"{price}."]
     if (dearest := max(prices)) > cheapest:
-        said = [f"{price}, and {usd_per_hour(dearest * replicas)} at the dearest."]
+        said = [f"{price}, and {usd_per_hour(dearest * replicas)} at the most expensive."]
     if ceiling is not None:
         said.append(_ceiling(prices, replicas, ceiling))
     return " ".join(said)

@@ -22,7 +22,7 @@ from workers.placement.limits import Limits
 from workers.placement.refusals import Scope as RefusalScope
 from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
 from workers.policy.schema import Policy
-from workers.policy.stored import StoredPolicy
+from workers.policy.stored import POLICY, StoredPolicy
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 PRICE = Decimal("7.20")
@@ -188,3 +188,11 @@ def test_a_machine_whose_answer_was_lost_is_booked_before_it_ends(office):
     office.worker()(id_)
     assert not office.cloud.running()
     assert Ledger(office.redis).book().total(None, office.now) == PRICE / 2
+
+
+def test_a_worker_that_cannot_read_the_policy_of_a_newer_version_buys_nothing_and_says_so(office):
+    office.redis.set(POLICY, b'{"budgets": {"limits": [{"scope": "a scope of a newer version", "month": "5"}]}}')
+    id_ = office.launch("m")
+    office.worker()(id_)
+    assert office.cloud.bought == []
+    assert "A newer version of mixtral-bot stored the policy" in office.state(id_).ended.failed

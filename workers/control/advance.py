@@ -69,6 +69,7 @@ from workers.machines import DISK_GIB, Machine, MachineRequest, Token
 from workers.placement.ladder import Ladder
 from workers.placement.offer import Offer
 from workers.placement.refusals import Refusal
+from workers.policy.stored import PolicyUnreadable
 from workers.serving.boot import KEY_VARIABLE, boot_of
 from workers.serving.hub import weights_of
 from workers.serving.probe import CompletionFailed, completion
@@ -256,7 +257,11 @@ class Advance:
     def _intend(self, state: Deployment, step: LaunchReplica) -> Token | None:
         # After a rollback of Redis the numbers of attempts repeat; tokens must not.
         token = Token(f"{state.id}-{step.attempt}-{secrets.token_hex(2)}")
-        bought, ledger = self._budgets.decide(state, step.offers, self._now())
+        try:
+            bought, ledger = self._budgets.decide(state, step.offers, self._now())
+        except PolicyUnreadable as error:
+            self._refuse(state, str(error))
+            return None
         if bought.refused_by is not None:
             self._refuse(state, why_refused(bought.refused_by, bought.price))
             return None

@@ -13,7 +13,7 @@ from workers.policy.stored import StoredPolicy
 
 
 class PurchaseBudgets:
-    """Reads the ledger only if a budget holds for the deployment. Methods raise RedisError."""
+    """Reads the ledger only if the policy has budgets. Methods raise RedisError, PolicyUnreadable."""
 
     def __init__(self, redis: Redis) -> None:
         self._policy = StoredPolicy(redis)
@@ -21,7 +21,7 @@ class PurchaseBudgets:
 
     def decide(self, state: Deployment, offers: Sequence[Offer], now: datetime) -> tuple[Purchase, str | None]:
         """What may be requested, and the newest entry of the ledger by which it was decided; None without a budget."""
-        budgets = self._policy.current().budgets
+        budgets = self._policy.current_for_purchases().budgets
         if not budgets.limits:
             return Purchase(offers=tuple(offers)), None
         book, newest = self._ledger.newest()

@@ -15,7 +15,7 @@ from workers.placement.limits import Limits
 
 
 def ceiling_of(recipe: Recipe, limits: Limits, replicas: int, rungs: Iterable[Rung]) -> Decimal | None:
-    """USD per hour of all replicas that may be live together, each at the dearest rung; None if no price is known.
+    """USD per hour of all replicas that may be live together, at the most expensive rung; None if no price is known.
 
     The replicas are those that were asked for, or more if the load may raise their number; and the spares of the mix.
     """
@@ -52,7 +52,7 @@ TIMES_CHEAPEST = 2
 """A machine that costs more than so many times the cheapest offer is dear."""
 
 
-def dear(state: Deployment) -> tuple[Attempt, Decimal] | None:
+def costly(state: Deployment) -> tuple[Attempt, Decimal] | None:
     """The first live machine that costs over TIMES_CHEAPEST the cheapest usable offer, and the price of that offer.
 
     An on-demand machine is compared with on-demand ones if the recipe has some replicas that are always on demand.
@@ -67,7 +67,7 @@ def dear(state: Deployment) -> tuple[Attempt, Decimal] | None:
 
 
 def committed(state: Deployment) -> Decimal:
-    """USD per hour of the live replicas, each at the dearest offer that may become its machine."""
+    """USD per hour of the live replicas, each at the most expensive offer that may become its machine."""
     return sum((_price(attempt) for attempt in state.live), Decimal(0))
 
 
