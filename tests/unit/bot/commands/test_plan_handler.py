@@ -90,7 +90,9 @@ def test_a_recipe_that_is_like_no_other_is_answered_with_the_list(office):
 def test_a_launch_says_what_its_replicas_cost_by_the_hour_and_the_day_by_the_cheapest_offer(office):
     said = office.says("launch as one")
     assert "Launching *one*" in said
-    assert "It costs 7.98 USD/h (191.45 USD per day) at the cheapest offer, and 49.98 USD/h at the most expensive." in said
+    assert (
+        "It costs 7.98 USD/h (191.45 USD per day) at the cheapest offer, and 49.98 USD/h at the most expensive." in said
+    )
     assert "2 replicas cost 15.95 USD/h (382.90 USD per day)" in office.says("launch as two --replicas 2")
     office.context = replace(office.context, ladder=lambda *_: ((), "prices.csv cannot be read"))
     assert "USD" not in office.says("launch as unknown")
