@@ -129,7 +129,7 @@ def rented(name: str, disks: Path, folder: Path, **guest: Any) -> Iterator[tuple
     guests = Guests(name, disks, folder, **guest)
     # The stand-ins end their machines at the expiry. These end themselves.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lives, "_expired", lambda _instance: False)
+        patch.setattr(lives, "_expired", lambda _instance, _now: False)
         patch.setattr(ageing, "metadata", lambda _instance: {})
         cloud = AwsCloud(machines=guests) if name == "aws" else GcpCloud(machines=guests)
         metadata = Metadata(lambda: _ec2(cloud, guests) if isinstance(cloud, AwsCloud) else _gce(cloud))
