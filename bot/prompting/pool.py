@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.engine import engine_client
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.question_flow import AskableDeployments, QuestionFlow
@@ -86,6 +87,7 @@ class AnswerPool:
             given=GivenAnswers(redis),
             askable=askable,
             settings=ChannelStore(redis),
+            drafts=Drafts(redis),
             gateway=gateway,
             streams_in_channels=streams_in_channels,
         )

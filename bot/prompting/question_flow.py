@@ -14,6 +14,7 @@ from bot.prompting.attachments import Attachments
 from bot.prompting.below import STOPPED, BelowAnswers
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.conversation import ANSWER_EVENT, Remembered
+from bot.prompting.drafts import ChoiceDraft, Drafts
 from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
 from bot.prompting.given_answers import GivenAnswers
@@ -29,6 +30,7 @@ from bot.prompting.way import AnswerPlace
 from bot.prompting.withdrawal import Why, Withdrawal, Withdrawals, Withdrawn
 from bot.prompting.writing import NoReplicaReady, Writing
 from bot.slack.calls import SlackCalls
+from bot.slack.message import JSON
 from bot.views.answer import growing
 from bot.views.answer_choice import choice
 from workers.api import Deployments
@@ -76,6 +78,7 @@ class QuestionFlow:
         given: GivenAnswers,
         askable: AskableDeployments,
         settings: ChannelStore,
+        drafts: Drafts,
         gateway: str | None = None,
         streams_in_channels: bool = False,
     ) -> None:
@@ -83,7 +86,7 @@ class QuestionFlow:
         self._gateway, self._streams_in_channels = gateway, streams_in_channels
         self._deployments, self._slack, self._askable = deployments, slack, askable
         self._questions, self._threads, self._below = questions, threads, BelowAnswers(given, askable)
-        self._http, self._settings = http, settings
+        self._http, self._settings, self._drafts = http, settings, drafts
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
@@ -135,7 +138,7 @@ class QuestionFlow:
                 self._answer(asked, deployment)
 
     def explain(
-        self, key: QuestionKey, sentence: str, choices: Sequence[str] = (), prompt: str = "", why: str = ""
+        self, key: QuestionKey, sentence: str, choices: Sequence[Deployment] = (), prompt: str = "", why: str = ""
     ) -> None:
         """Report why a question has no answer, with a button for each choice, and remove it. Raises SlackFailed.
 
@@ -144,10 +147,16 @@ class QuestionFlow:
         asked = self._questions.get(key)
         if asked is not None:
             if not asked.over:
-                blocks = choice(sentence, asked.question, choices, prompt, why).blocks if choices else ()
+                blocks = self._choice(asked.question, sentence, choices, prompt, why) if choices else ()
                 self.endings.without_stop(asked)
                 self._notices.privately(asked, sentence, blocks)
             self.endings.end(asked)
+
+    def _choice(
+        self, question: Question, sentence: str, choices: Sequence[Deployment], prompt: str, why: str
+    ) -> tuple[JSON, ...]:
+        draft = ChoiceDraft(question=replace(question, text=prompt))
+        return choice(sentence, self._drafts.add(question.user, draft), choices, why).blocks
 
     def _routed(self, asked: Asked) -> Asked | None:
         question = asked.question
