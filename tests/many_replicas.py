@@ -137,13 +137,16 @@ class _Answering(asyncio.Protocol):
         path = line.split()[1].decode()
         self.server.counts["requests"] += 1
         self.server.order.append((self.number, path))
+        close = b"connection: close" in headers.lower()
         answer = _answer(path, headers.lower())
-        asyncio.get_running_loop().call_later(self.server.delays[self.number], self.write, answer)
+        asyncio.get_running_loop().call_later(self.server.delays[self.number], self.write, answer, close)
 
-    def write(self, answer):
+    def write(self, answer, close):
+        """As engines do: the connection is kept unless the client asks to close it."""
         if not self.transport.is_closing():
             self.transport.write(answer)
-            self.transport.close()
+            if close:
+                self.transport.close()
 
 
 def _length(head):
@@ -158,4 +161,4 @@ def _answer(path, headers):
         status, body = b"401 Unauthorized", b"{}"
     else:
         status, body = b"200 OK", COMPLETION if path == "/v1/completions" else b"{}"
-    return b"HTTP/1.1 %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(body), body)
+    return b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)

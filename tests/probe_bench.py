@@ -27,7 +27,7 @@ from workers.deployment.log import Log, new_id
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan
-from workers.processes import Children, die_with_parent
+from workers.processes import Children, die_with_parent, raise_descriptors
 from workers.run import wait_for
 from workers.sandbox.valkey import free_port, valkey
 
@@ -167,6 +167,7 @@ class House:
 
 def _sweep(pipe, port, sightings, parent):
     die_with_parent(parent)
+    descriptors = raise_descriptors()
     redis = Redis(port=port)
     sweeper = Sweeper(
         redis=redis,
@@ -179,6 +180,7 @@ def _sweep(pipe, port, sightings, parent):
         control_lease=timedelta(seconds=10),
         every=timedelta(seconds=1),
         clock=lambda: datetime.now(UTC),
+        probes_at_once=descriptors * 3 // 4,
     )
     sweeper.sweep()
     threading.Thread(target=sweeper.run, args=(threading.Event(),), daemon=True).start()

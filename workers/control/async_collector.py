@@ -42,11 +42,11 @@ class AsyncCollector(Generic[Key, Answer]):
     The event loop has a thread of its own, which ends with this object.
     """
 
-    def __init__(self, name: str, most: int | None = None) -> None:
+    def __init__(self, name: str, most: int) -> None:
         """`name`: of the thread, and prefix of log messages. `most`: as in Turns."""
         self._name = name
         self._calls: dict[Key, _Call] = {}
-        self._loop = _Loop(name, Turns(most) if most else Turns())
+        self._loop = _Loop(name, Turns(most))
 
     def ask(
         self,

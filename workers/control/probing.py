@@ -34,8 +34,8 @@ from workers.serving.unready import Unready
 PROBE_READY_EVERY = timedelta(seconds=10)
 """Interval between two probes of a ready replica, as in SkyPilot. Other replicas are probed at every sweep."""
 
-AT_ONCE = 4096
-"""Maximum number of concurrent probes, unless the limit of descriptors is known."""
+AT_ONCE = 768
+"""Maximum number of concurrent probes, unless the limit of descriptors is known; most hosts' is 1,024."""
 
 SLOW = 1.0
 """Seconds after which an answer is slow: the next probe of the replica lets those of other replicas begin before it."""
@@ -45,6 +45,11 @@ RECORDED_EVERY = timedelta(seconds=15)
 """Minimum time between two recorded reasons of failure after the first RECORDED_FIRST, which are recorded immediately:
 a reason that differs with every answer must not fill the log.
 """
+
+STARTS = frozenset({Phase.STARTING})
+
+AWAITED = 100
+"""Maximum number of replicas that are also probed between two sweeps. More would cost too much CPU."""
 
 KEY_REFUSALS = 3
 """Number of refusals of the key in a row after which a starting replica is given up: one may come from a proxy."""
@@ -136,6 +141,20 @@ class Prober:
         now = self._recorder.now()
         for state, attempt in attempts:
             self._start(state, attempt, now)
+
+    def catch_up(self) -> None:
+        """Between two sweeps: process the answers if one is urgent, and probe again those that may become ready."""
+        if self._probes.has_answers():
+            self.collect(until=0)
+        now = self._recorder.now()
+        waiting = [(s, a) for s, a in self._recorder.attempts(STARTS) if self._is_awaited(a)]
+        for state, attempt in waiting[:AWAITED]:
+            self._start(state, attempt, now)
+
+    def _is_awaited(self, attempt: Attempt) -> bool:
+        """Whether it may become ready at any moment. A refused key counts once for each sweep."""
+        seen = self._seen.get(attempt.request.token)
+        return seen is not None and not seen.slow and not seen.key_refusals
 
     def collect(self, until: float) -> None:
         """Process the answers that have arrived by `until` (monotonic seconds)."""

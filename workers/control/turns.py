@@ -10,9 +10,6 @@ FRESH = 256
 answer to the last of them must not come after its timeout because this process is busy with the others.
 """
 
-MOST = 4096
-"""Maximum number of calls, unless the limit of descriptors is known."""
-
 URGENT_IN_A_ROW = 3
 """Number of urgent calls after which one other begins, if any waits."""
 
@@ -20,7 +17,7 @@ URGENT_IN_A_ROW = 3
 class Turns(Generic[Call]):
     """The calls that wait, and those that run. The number that run grows with the time that replicas take to answer."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int) -> None:
         """`most`: maximum number of calls that run. A quarter is reserved for urgent ones."""
         self._most = most
         self._urgent: deque[Call] = deque()
