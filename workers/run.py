@@ -36,6 +36,7 @@ from workers.placement.limits import Limits
 from workers.placement.planner import plan
 from workers.placement.shared_prices import reader
 from workers.pool import WorkerProcesses
+from workers.processes import raise_descriptors
 from workers.settings import QUEUE, Settings, from_environ, host_of, kept, queue_of
 
 logger = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ def wire_advance(*, forwards: bool) -> Advance:
 
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
+    descriptors = raise_descriptors()
     redis = connect(settings.redis_url)
     refresher = PriceRefresher(redis, partial(sources, settings.environ), every=settings.prices_every, clock=now)
     threading.Thread(target=refresher.run, args=(stop,), name="prices", daemon=True).start()
@@ -148,6 +150,7 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
         clock=now,
         host=host_of(settings.home),
         audit_kept=settings.audit_kept,
+        probes_at_once=descriptors * 3 // 4,
     )
     sweeper.run(stop)
 
