@@ -21,6 +21,8 @@ KEYS = {
     "mixtral:idle": ("hash", "Since when each deployment has no request (JSON), by its id. If it is lost, idle times start again."),
     "mixtral:prices": ("string", "Prices that a worker or `mixtral-bot prices` read from the clouds (JSON with a CSV table), and what could not be read."),
     "mixtral:lease:<name>": ("string", "Lease that one process holds: `d:<id>`, `launcher:<user>`, `sweeper`, `prices`, `follower`, `digest` or `question:<key>`. Expires unless renewed."),
+    "mixtral:workers": ("hash", "When each part of each worker host last worked (Unix seconds by the clock of Redis, and the host's name), by the part (`sweeper`, `jobs`, `pool`) and the host's id. Fields that are older than a day are removed."),
+    "mixtral:checked": ("string", "Written by `mixtral-bot check` to find out whether Redis accepts writes. Expires after 1 ms."),
     "mixtral:gateway": ("string", "Identity of the gateway that controls HAProxy. Expires 10 seconds after it was last renewed."),
     "mixtral:channels": ("hash", "Current ids of the channels whose ids Slack has changed, by their first ids."),
     "mixtral:config": ("hash", "What people set with `config` (JSON), by the first id of the channel; for direct messages, by the person's id."),

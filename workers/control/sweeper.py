@@ -32,6 +32,7 @@ from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
+from workers.heartbeats import Pulse, WorkerPart
 from workers.lease import Lease
 from workers.nudges import Nudge
 from workers.serving.metrics import computes
@@ -81,6 +82,7 @@ class Sweeper:
     ) -> None:
         """`host`: the id of this worker host, whose local machines only it observes; empty if it is the only one."""
         self._lease = Lease(redis, LEASE, control_lease)
+        self._pulse = Pulse(redis, WorkerPart.SWEEPER, host)
         self._every = every
         self._log, self._ledger = log, Ledger(redis)
         self._completed_at: datetime | None = None
@@ -178,6 +180,7 @@ class Sweeper:
             self._look(part, readable)
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
+        self._pulse.beat()
 
     def _look(self, part: SweepPart, readable: Sequence[Deployment]) -> None:
         name = type(part).__name__
