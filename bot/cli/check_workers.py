@@ -9,10 +9,9 @@ from typing import Any
 from redis import Redis
 
 from workers.clouds.findings import Finding
-from workers.control.sweeper import LEASE
 from workers.deployment.log import Log
 from workers.heartbeats import LATE, Heartbeat, WorkerPart, read
-from workers.lease import is_held
+from workers.lease import SWEEPER, is_held
 
 SWEEPER_RESTARTS_WITHIN = 2.0  # maximum seconds until another sweeper takes over the lease of one that ended
 
@@ -37,7 +36,7 @@ def workers(client: Redis) -> Iterator[Finding]:
 
 def _sweeps(client: Redis, *, wait: bool) -> bool:
     until = time.monotonic() + SWEEPER_RESTARTS_WITHIN
-    while not (there := is_held(client, LEASE)) and wait and time.monotonic() < until:
+    while not (there := is_held(client, SWEEPER)) and wait and time.monotonic() < until:
         time.sleep(0.2)
     return there
 

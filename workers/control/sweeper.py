@@ -33,15 +33,13 @@ from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
 from workers.heartbeats import Pulse, WorkerPart
-from workers.lease import Lease
+from workers.lease import SWEEPER, Lease
 from workers.nudges import Nudge
 from workers.serving.metrics import computes
 from workers.serving.probe import cannot_complete, key_is_enforced, probe
 from workers.settings import AUDIT_KEPT
 
 logger = logging.getLogger(__name__)
-
-LEASE = "sweeper"
 
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
@@ -81,7 +79,7 @@ class Sweeper:
         audit_kept: timedelta = AUDIT_KEPT,
     ) -> None:
         """`host`: the id of this worker host, whose local machines only it observes; empty if it is the only one."""
-        self._lease = Lease(redis, LEASE, control_lease)
+        self._lease = Lease(redis, SWEEPER, control_lease)
         self._pulse = Pulse(redis, WorkerPart.SWEEPER, host)
         self._every = every
         self._log, self._ledger = log, Ledger(redis)
