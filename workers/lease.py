@@ -8,6 +8,9 @@ from datetime import timedelta
 from redis import Redis
 from redis.exceptions import LockError, RedisError
 
+SWEEPER = "sweeper"
+"""Name of the lease of the process that observes all machines."""
+
 
 def is_held(redis: Redis, name: str) -> bool:
     """Whether any process holds the lease."""

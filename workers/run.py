@@ -27,6 +27,7 @@ from workers.control.sweeper import Sweeper
 from workers.deployment.identity import agree
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
+from workers.heartbeats import Pulse, WorkerPart
 from workers.nudges import forward, nudge
 from workers.placement.catalog import PricesError
 from workers.placement.explain_empty import why_empty
@@ -46,6 +47,9 @@ WORKERS = 4
 
 ANSWERS_WITHIN = 5.0
 """Timeout of Redis in seconds. A frozen Redis accepts connections and never answers."""
+
+PULSE_WITHIN = 0.5
+"""The same for the heartbeat of the process that restarts the others, and must end within seconds."""
 
 
 def connect(url: str, answers_within: float = ANSWERS_WITHIN) -> Redis:
@@ -166,6 +170,8 @@ def main(environ: Mapping[str, str]) -> None:
         lambda stop: run_sweeper(settings, stop),
         queues=(QUEUE, queue_of(host_of(settings.home))),
         num_workers=WORKERS,
+        host=host_of(settings.home),
+        pulse=Pulse(connect(settings.redis_url, PULSE_WITHIN), WorkerPart.POOL, host_of(settings.home)),
     )
     logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers_of(settings)))
     pool.start(logging_level="WARNING")

@@ -32,15 +32,14 @@ from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
-from workers.lease import Lease
+from workers.heartbeats import Pulse, WorkerPart
+from workers.lease import SWEEPER, Lease
 from workers.nudges import Nudge
 from workers.serving.metrics import computes
 from workers.serving.probe import cannot_complete, key_is_enforced, probe
 from workers.settings import AUDIT_KEPT
 
 logger = logging.getLogger(__name__)
-
-LEASE = "sweeper"
 
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
@@ -87,7 +86,8 @@ class Sweeper:
 
         `probes_at_once`: maximum number of concurrent probes, each of which needs a descriptor.
         """
-        self._lease = Lease(redis, LEASE, control_lease)
+        self._lease = Lease(redis, SWEEPER, control_lease)
+        self._pulse = Pulse(redis, WorkerPart.SWEEPER, host)
         self._every = every
         self._log, self._ledger = log, Ledger(redis)
         self._completed_at: datetime | None = None
@@ -192,6 +192,7 @@ class Sweeper:
             self._look(part, readable)
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
+        self._pulse.beat()
 
     def _look(self, part: SweepPart, readable: Sequence[Deployment]) -> None:
         name = type(part).__name__
