@@ -19,6 +19,7 @@ from workers.clouds.driver import Driver
 from workers.clouds.gcp.driver import GcpDriver
 from workers.clouds.local.driver import LocalDriver
 from workers.clouds.quotes import sources
+from workers.clouds.sdks import import_sdks
 from workers.clouds.usability import statuses
 from workers.control import cost_metrics
 from workers.control.advance import Advance
@@ -173,7 +174,10 @@ def main(environ: Mapping[str, str]) -> None:
         host=host_of(settings.home),
         pulse=Pulse(connect(settings.redis_url, PULSE_WITHIN), WorkerPart.POOL, host_of(settings.home)),
     )
-    logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers_of(settings)))
+    drivers = drivers_of(settings)
+    # Before the pool forks: otherwise each job imports them anew. A job that needs them would wait as long.
+    import_sdks(cloud for cloud, driver in drivers.items() if driver.status().usable)
+    logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers))
     pool.start(logging_level="WARNING")
 
 
