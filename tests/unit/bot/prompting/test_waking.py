@@ -67,7 +67,7 @@ def asked_of(redis, gateway, recipe):
         askable=Askable(requests, Sight(Directory(), ())),
         settings=ChannelStore(redis),
     )
-    answering.run(question.key)
+    assert list(answering.run(question.key)) == []
     assert questions.get(question.key) is not None
     return requests.own_key(id_)
 
