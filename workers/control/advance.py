@@ -9,7 +9,7 @@ from typing import assert_never
 from msgspec.structs import replace
 from redis import Redis
 
-from workers.clouds.driver import Driver, DriverError, NoAnswer, Refused, not_allowed
+from workers.clouds.driver import Driver, DriverError, NoAnswer, PreparesLaunches, Refused, not_allowed
 from workers.control.purchase_budgets import PurchaseBudgets
 from workers.decision.budget import why_refused
 from workers.decision.next_step import (
@@ -68,7 +68,7 @@ from workers.lease import Lease
 from workers.machines import DISK_GIB, Machine, MachineRequest, Token
 from workers.placement.ladder import Ladder
 from workers.placement.offer import Offer
-from workers.placement.refusals import Refusal
+from workers.placement.refusals import Refusal, Scope
 from workers.policy.stored import PolicyUnreadable
 from workers.serving.boot import KEY_VARIABLE, boot_of
 from workers.serving.hub import weights_of
@@ -125,6 +125,7 @@ class Advance:
                 if not free:
                     return  # the holder of the lease compares the log's version after its release
                 state, unanswered = self._settle(deployment)
+                self._finish()
             if state is not None:
                 self._leave(state)
             if unanswered is not None:
@@ -132,6 +133,11 @@ class Advance:
             # A nudge that finds the lease held returns immediately, so continue if the log has grown meanwhile.
             if state is None or state.newer or self._log.version(deployment) == state.version:
                 return
+
+    def _finish(self) -> None:
+        for driver in self._drivers.values():
+            if isinstance(driver, PreparesLaunches):
+                driver.finish()
 
     def _leave(self, state: Deployment) -> None:
         """Nudge the hosts whose local machines have to be created or ended."""
@@ -307,8 +313,7 @@ class Advance:
                     lasts=timedelta(minutes=5),
                 ),
             )
-            said = tuple(replace(r, sentence=self._confidential.masked(state, r.sentence)) for r in refusals)
-            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
+            event: AnyEvent = self._refused(state, attempt, refusals)
         except DriverError as error:
             # Whether a machine was made is unknown: the intent stays, and the sweeper nudges until the cloud answers.
             progressed = EngineProgressed(
@@ -321,6 +326,15 @@ class Advance:
             disk, taken = _disk_gib(request, machine), _as_requested(machine, request)
             event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
         self._log.record(state.id, state.version, [event])
+
+    def _refused(self, state: Deployment, attempt: Attempt, refusals: tuple[Refusal, ...]) -> OfferRefused:
+        """The refusal, with those of the places that turn out to be without hope for the next rungs."""
+        driver, beside = self._driver(attempt), tuple[Refusal, ...]()
+        if isinstance(driver, PreparesLaunches) and all(r.scope is not Scope.BACK_OFF for r in refusals):
+            usable = (rung.offer for rung in state.rungs if rung.usable and rung.offer.cloud == driver.cloud)
+            beside = driver.prepare(attempt.request, [o for o in usable if o.region != attempt.offer.region])
+        said = [replace(r, sentence=self._confidential.masked(state, r.sentence)) for r in (*refusals, *beside)]
+        return OfferRefused(**self._stamp(), attempt=attempt.number, refusals=tuple(said), beside=len(beside))
 
     def _driver(self, attempt: Attempt) -> Driver:
         cloud = attempt.offer.cloud

@@ -229,21 +229,28 @@ class LaunchIntended(Event, frozen=True, kw_only=True):
     request: MachineRequest
 
 
-class OfferRefused(AttemptEvent, frozen=True, kw_only=True):
+class OfferRefused(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """The cloud refused an attempt; no machine of it exists."""
 
     refusals: tuple[Refusal, ...]
     """The cloud's answers, each with the offers that it concerns; never empty."""
+    beside: int = 0
+    """Number of the last ones that concern no offer of the request: places where no launch can succeed."""
+
+    @property
+    def of_request(self) -> tuple[Refusal, ...]:
+        """The answers that concern the request's own offers."""
+        return self.refusals[: len(self.refusals) - self.beside]
 
     @property
     def code(self) -> str:
         """The codes, as the cloud writes them."""
-        return ", ".join(dict.fromkeys(r.code for r in self.refusals))
+        return ", ".join(dict.fromkeys(r.code for r in self.of_request))
 
     @property
     def sentence(self) -> str:
         """The reasons in plain words, without a full stop."""
-        return "; ".join(dict.fromkeys(r.sentence for r in self.refusals))
+        return "; ".join(dict.fromkeys(r.sentence for r in self.of_request))
 
 
 class MachineCreated(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
