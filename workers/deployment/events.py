@@ -223,10 +223,12 @@ class WeightsChecked(Event, frozen=True, kw_only=True):
     """Why they may not be downloadable, as sentences for people; empty if they are."""
 
 
-class LaunchIntended(Event, frozen=True, kw_only=True):
+class LaunchIntended(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A machine will be requested. Appended before the call to the cloud."""
 
     request: MachineRequest
+    beside: int = 0
+    """Number of the attempt without an answer whose place this one takes; 0: none."""
 
 
 class OfferRefused(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):

@@ -54,7 +54,7 @@ class Groundwork:
 
 
 def hopeless(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
-    """Pure. The refusals that rule out a family in their region, or more; with one offer of each family, for brevity."""
+    """Pure. The refusals that rule out a family in a region, or more; with one offer of each family, for brevity."""
     wide = (refusal for refusal in refusals if refusal.scope in (Scope.REGION, Scope.CLOUD))
     return tuple(replace(refusal, offers=_one_of_each(refusal.offers)) for refusal in wide)
 
