@@ -139,7 +139,7 @@ class Prober:
         attempts = self._recorder.attempts(LIVE)
         self._forget(attempts)
         now = self._recorder.now()
-        for state, attempt in attempts:
+        for state, attempt in sorted(attempts, key=lambda one: one[1].phase is Phase.READY):  # READY ones last
             self._start(state, attempt, now)
 
     def catch_up(self) -> None:
