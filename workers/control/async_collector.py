@@ -33,7 +33,10 @@ class _Call:
         self.done = False
 
     async def run(self) -> Any:
-        return await self.make()
+        try:
+            return await self.make()
+        except SystemExit as error:  # it would end the loop
+            raise RuntimeError(f"a call wants to exit: {error}") from error
 
 
 class AsyncCollector(Generic[Key, Answer]):

@@ -57,6 +57,7 @@ class Recorder:
         self.recorded = []
         self.environ = {}
         self.headers = []
+        self.masks = 0
 
     def secrets(self, state):
         return self.environ
@@ -77,6 +78,7 @@ class Recorder:
         return stamp(self.now_is)
 
     def masked(self, state, text):
+        self.masks += 1
         return text
 
 
@@ -391,6 +393,14 @@ def test_secrets_are_filled_into_the_probe_s_headers_as_envs_are(asked):
     sweep(recorder, prober, 11)
     filled = {"Authorization": "Bearer s3cret-of-the-recipe", "X-Own": "mxk_replica", "X-Other": "$HOME"}
     assert recorder.headers[0] == filled
+
+
+def test_a_reason_of_failure_that_stays_the_same_costs_no_further_read_of_the_secrets(asked):
+    states = [in_phase(answering(f"m-{n}"), Phase.STARTING) for n in range(20)]
+    recorder, prober = prober_of(states, asked, lambda _: unready("nothing listens"))
+    sweep(recorder, prober, 5)
+    assert len(asked) == 5 * 20
+    assert recorder.masks == 20
 
 
 def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked):
