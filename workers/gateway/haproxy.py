@@ -67,8 +67,12 @@ def binary() -> Path:
 class Haproxy:
     """One HAProxy in master-worker mode on one folder, started by the gateway or by something else."""
 
-    def __init__(self, shape: Shape, folder: Path, *, certificate: str | None = None) -> None:
+    def __init__(
+        self, shape: Shape, folder: Path, *, certificate: str | None = None, memory: int | None = None
+    ) -> None:
+        """`memory`: limit of a child's memory, in MiB."""
         self._shape = shape
+        self._memory = memory
         self._folder = folder
         self._certificate = certificate or ""
         self._cli = Cli(folder / SOCKET)
@@ -77,7 +81,8 @@ class Haproxy:
     def child(self, log: Path) -> Child:
         """HAProxy as a child process; `prepare` must have written its files."""
         config, socket = self._folder / CONFIG, self._folder / SOCKET
-        argv = (str(binary()), "-W", "-S", f"{socket},mode,600", "-f", str(config))
+        limit = ("-m", str(self._memory)) if self._memory else ()
+        argv = (str(binary()), "-W", *limit, "-S", f"{socket},mode,600", "-f", str(config))
         return Child(name="haproxy", argv=argv, env={"PATH": os.environ.get("PATH", "")}, log=log)
 
     def up(self) -> bool:
