@@ -38,6 +38,7 @@ from workers.gateway.routes import (
     changes,
     layout,
 )
+from workers.gateway.source_rules import SOURCE_TABLE, WRONG_TOLD
 from workers.gateway.table import Actual, Admin, KeyUse, Older, RoutingTable
 from workers.processes import Child
 
@@ -165,6 +166,11 @@ class Haproxy:
     def key_uses(self) -> dict[str, KeyUse]:
         """The use of each key that was used a short time ago, by `<deployment>/<id of the key>`. Raises GatewayDown."""
         return haproxy_output.key_uses(self._cli.ask(f"show table {KEY_TABLE}"), KEY_KEPT)
+
+    def wrong_keys(self) -> dict[str, int]:
+        """Number of wrong keys by source, of sources with many. Raises GatewayDown."""
+        command = f"show table {SOURCE_TABLE} data.gpc0 ge {WRONG_TOLD}"
+        return haproxy_output.wrong_keys(self._cli.ask(command))
 
     def _apply(self, change: Change) -> None:
         match change:

@@ -14,6 +14,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workers.deployment.gateway_notices import GatewayNotices
 from workers.deployment.key_uses import KeyUses
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
@@ -75,6 +76,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
         haproxy=haproxy,
         loads=Loads(redis),
         key_uses=KeyUses(redis),
+        notices=GatewayNotices(redis),
         policy=StoredPolicy(redis).current,
         nudge=nudge(redis),
         url=shaped.url,

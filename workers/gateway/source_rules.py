@@ -16,6 +16,8 @@ MOST_IN_10_S = 20_000
 """Connections of such a source within 10 seconds. They are short: many clients open one for each request."""
 MOST_WRONG = 60
 """Wrong keys of a source within a minute; to further ones the answer is 429."""
+WRONG_TOLD = 20
+"""Wrong keys of a source from which on the admins are told."""
 HOLDER_KEPT = "24h"
 COUNTED_FOR = "1h"
 """Time after its last connection at which the counts of a source are forgotten."""
@@ -39,16 +41,16 @@ WITHOUT_KEY = """\
 
 WRONG = """\
   acl known var(txn.deployment) -m found
-  http-request sc-inc-gpc(0,1) if !known {{ req.hdr(authorization) -m found }}
+  http-request sc-inc-gpc0(1) if !known {{ req.hdr(authorization) -m found }}
   http-request return status 429 content-type application/json string {too_many} hdr retry-after 60 \
-if !known {{ sc_gpc_rate(0,1) gt {wrong} }}
+if !known {{ sc_gpc0_rate(1) gt {wrong} }}
 """
 
 HOLDER = "  http-request track-sc2 {source} table {holders}\n"
 
 TABLES = """
 backend {sources}
-  stick-table type ipv6 size 50k expire {counted} store conn_cur,conn_rate(10s),gpc(1),gpc_rate(1,1m)
+  stick-table type ipv6 size 50k expire {counted} store conn_cur,conn_rate(10s),gpc0,gpc0_rate(1m)
 
 backend {holders}
   stick-table type ipv6 size 50k expire {kept}
