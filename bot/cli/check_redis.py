@@ -19,8 +19,7 @@ from workers.deployment.identity import held
 from workers.errors import WorkersError
 from workers.redis_failures import failure_of
 from workers.settings import from_environ
-
-CHECKED = "mixtral:checked"
+from workers.writable import write
 
 FULL_FROM = 0.9
 """Part of maxmemory from which it is reported."""
@@ -47,7 +46,7 @@ def redis(environ: Mapping[str, str]) -> list[Finding]:
         says, mend = "REDIS_URL is not a Redis address", "write it as redis://localhost:6379/0"
     except (RedisError, OSError) as error:
         failure = failure_of(error)
-        says, mend = failure.cause, failure.mend
+        says, mend = failure.in_full, failure.mend
     return [found(works=False, says=says, mend=mend)]
 
 
@@ -97,10 +96,10 @@ def _disk(client: Any) -> Iterator[Finding]:
 def _writes(client: Any) -> Iterator[Finding]:
     """Whether it accepts a write, and has memory for more."""
     try:
-        client.set(CHECKED, 1, px=1)
+        write(client)
     except RedisError as error:
         failure = failure_of(error)
-        says = f"{failure.cause}, so nothing can be launched, scaled or ended"
+        says = f"{failure.in_full}, so nothing can be launched, scaled or ended"
         yield Finding(about="Redis", what="writes", works=False, says=says, mend=failure.mend)
         return
     memory = client.info("memory")

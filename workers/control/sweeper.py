@@ -35,6 +35,7 @@ from workers.errors import WorkersError
 from workers.heartbeats import Pulse, WorkerPart
 from workers.lease import SWEEPER, Lease
 from workers.nudges import Nudge
+from workers.redis_failures import failure_of
 from workers.serving.metrics import computes
 from workers.serving.probe import cannot_complete, key_is_enforced, probe
 from workers.settings import AUDIT_KEPT
@@ -107,6 +108,8 @@ class Sweeper:
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
         self._nudger = Nudger(nudge, clock)
+        self._redis_failure = ""
+        """Why the last sweep failed; empty if it did not."""
         self._failing: dict[str, str] = {}
         """The last error of each part whose last look failed."""
 
@@ -120,11 +123,14 @@ class Sweeper:
                         self.sweep()
                         self.complete_ledger()
                         self.trim_audit()
+                        self._redis_failure = ""
                         stop.wait(self._every.total_seconds())
                 if self._local and not free:
                     self.sweep_host()
             except RedisError as error:
-                logger.warning("Redis does not answer, the sweep is repeated: %s", error)
+                if (cause := failure_of(error).in_full) != self._redis_failure:
+                    logger.warning("the sweep is repeated every second without further messages: %s", cause)
+                self._redis_failure = cause
             stop.wait(self._every.total_seconds())
 
     def complete_ledger(self) -> None:
