@@ -30,8 +30,8 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
-from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
@@ -215,7 +215,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
         settings=ChannelStore(redis),
-        drafts=AskDrafts(redis),
+        drafts=Drafts(redis),
         given=GivenAnswers(redis),
         threads=Threads(redis),
         channels=channels,

@@ -17,6 +17,7 @@ from workers.clouds.driver import Driver
 from workers.clouds.gcp.driver import GcpDriver
 from workers.clouds.local.driver import LocalDriver
 from workers.clouds.quotes import sources
+from workers.clouds.sdks import import_sdks
 from workers.clouds.usability import statuses
 from workers.control import cost_metrics
 from workers.control.advance import Advance
@@ -35,6 +36,7 @@ from workers.placement.limits import Limits
 from workers.placement.planner import plan
 from workers.placement.shared_prices import reader
 from workers.pool import WorkerProcesses
+from workers.processes import raise_descriptors
 from workers.settings import QUEUE, Settings, from_environ, host_of, kept, queue_of
 from workers.writable import wait_for
 
@@ -132,6 +134,7 @@ def wire_advance(*, forwards: bool) -> Advance:
 
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
+    descriptors = raise_descriptors()
     redis = connect(settings.redis_url)
     refresher = PriceRefresher(redis, partial(sources, settings.environ), every=settings.prices_every, clock=now)
     threading.Thread(target=refresher.run, args=(stop,), name="prices", daemon=True).start()
@@ -151,6 +154,7 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
         clock=now,
         host=host_of(settings.home),
         audit_kept=settings.audit_kept,
+        probes_at_once=descriptors * 3 // 4,
     )
     sweeper.run(stop)
 
@@ -169,7 +173,10 @@ def main(environ: Mapping[str, str]) -> None:
         host=host_of(settings.home),
         pulse=Pulse(connect(settings.redis_url, PULSE_WITHIN), WorkerPart.POOL, host_of(settings.home)),
     )
-    logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers_of(settings)))
+    drivers = drivers_of(settings)
+    # Before the pool forks: otherwise each job imports them anew. A job that needs them would wait as long.
+    import_sdks(cloud for cloud, driver in drivers.items() if driver.status().usable)
+    logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers))
     pool.start(logging_level="WARNING")
 
 

@@ -28,7 +28,7 @@ KEYS = {
     "mixtral:channels": ("hash", "Current ids of the channels whose ids Slack has changed, by their first ids."),
     "mixtral:config": ("hash", "What people set with `config` (JSON), by the first id of the channel; for direct messages, by the person's id."),
     "mixtral:digest:<channel>:<monday>": ("string", "Timestamp of the digest of costs that a channel got in a week, by its Monday; `begun` while it is posted. Expires after 14 days."),
-    "mixtral:draft:<user>:<id_>": ("string", "What an open form for a question is about (JSON): where it is asked, and the message that is quoted. Expires after 1 day."),
+    "mixtral:draft:<user>:<id_>": ("string", "What an open form, a question with a choice or a price to confirm is about (JSON): its channel, and what was typed or quoted. Expires after 1 day."),
     "mixtral:cards": ("hash", "Card of each deployment: its channel, message and last content (JSON), by the deployment's id."),
     "mixtral:launches": ("hash", "Times that the last 20 launches of a recipe took (JSON), by the recipe's name."),
     "mixtral:follower:position": ("string", "Position in `mixtral:feed` up to which the cards are written."),
