@@ -20,6 +20,7 @@ from redis.retry import Retry
 from bot.admission import Admission
 from bot.cards.budget_warnings import BudgetWarnings
 from bot.cards.follower import Follower
+from bot.cards.orphan_reports import OrphanReports
 from bot.cards.redis_watch import RedisWatch, UnsharedBudgets
 from bot.cards.worker_watch import WorkerWatch
 from bot.commands.channels import SlackChannels
@@ -163,6 +164,8 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         unshared = SlackCalls(web, UnsharedBudgets(), stop, lockout=lockout, ids=ids)
         failing = RedisWatch(wire_deployments(settings.workers, quick), unshared, quick, admins=settings.admins)
         threading.Thread(target=failing.run, args=(stop,), name="redis watch", daemon=True).start()
+        reports = OrphanReports(wire_deployments(settings.workers, redis), calls, redis, admins=settings.admins)
+        threading.Thread(target=reports.run, args=(stop,), name="orphan reports", daemon=True).start()
         _follow(settings, slack, redis, answers, stop, watch=watch)
         warnings = BudgetWarnings(deployments, calls, redis, policy=StoredPolicy(redis).current, admins=settings.admins)
         threading.Thread(target=warnings.run, args=(stop,), name="budget warnings", daemon=True).start()

@@ -18,6 +18,7 @@ from workers.control.idling import IdleWatch
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
 from workers.control.observing import Observer
+from workers.control.orphan_record import OrphanRecord
 from workers.control.probing import AT_ONCE, Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
@@ -97,7 +98,7 @@ class Sweeper:
         self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
-        reaper = Reaper(self._recorder, nudge, self._leasing.keep)
+        reaper = Reaper(self._recorder, nudge, self._leasing.keep, OrphanRecord(redis, environ, clock).note)
         self._observer = Observer(self._recorder, drivers, installation, reaper, CloudEnds(self._ledger))
         self._prober = Prober(
             self._recorder,
