@@ -14,14 +14,15 @@ from typing import TypeVar
 from msgspec.structs import replace
 from redis import Redis
 from redis.backoff import ConstantBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from bot.admission import Admission
 from bot.cards.budget_warnings import BudgetWarnings
 from bot.cards.follower import Follower
 from bot.cards.gateway_alerts import GatewayAlerts
+from bot.cards.orphan_reports import OrphanReports
+from bot.cards.redis_watch import RedisWatch, UnsharedBudgets
 from bot.cards.worker_watch import WorkerWatch
 from bot.commands.channels import SlackChannels
 from bot.commands.context import Answers, CommandContext
@@ -160,6 +161,12 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         closing.callback(serving)
         watch = WorkerWatch(wire_deployments(settings.workers, redis), calls, redis, admins=settings.admins)
         threading.Thread(target=watch.run, args=(stop,), name="worker watch", daemon=True).start()
+        web = web_client(settings.bot_token, settings.api_url)
+        unshared = SlackCalls(web, UnsharedBudgets(), stop, lockout=lockout, ids=ids)
+        failing = RedisWatch(wire_deployments(settings.workers, quick), unshared, quick, admins=settings.admins)
+        threading.Thread(target=failing.run, args=(stop,), name="redis watch", daemon=True).start()
+        reports = OrphanReports(wire_deployments(settings.workers, redis), calls, redis, admins=settings.admins)
+        threading.Thread(target=reports.run, args=(stop,), name="orphan reports", daemon=True).start()
         _follow(settings, slack, redis, answers, stop, watch=watch)
         warnings = BudgetWarnings(deployments, calls, redis, policy=StoredPolicy(redis).current, admins=settings.admins)
         threading.Thread(target=warnings.run, args=(stop,), name="budget warnings", daemon=True).start()
@@ -290,7 +297,7 @@ def _until_it_works(attempt: Callable[[], Found], what: str, stop: threading.Eve
             return attempt()
         except LockedOut:
             break  # its line is written
-        except (RedisConnectionError, RedisTimeoutError, SlackFailed) as error:
+        except (RedisError, SlackFailed) as error:
             if not logged:
                 _LOG.warning("waiting for %s: %s", what, error)
             logged = True
