@@ -84,7 +84,7 @@ def test_a_click_and_an_event_arrive(post, received):
     click = {"type": "block_actions", "actions": [{"action_id": "card_down", "value": "payload", "type": "button"}]}
     assert post(urlencode({"payload": json.dumps(click)})).status_code == 200
     mention = {"type": "app_mention", "channel": "C1", "ts": "1.2", "text": "a payload?"}
-        event = {"type": "event_callback", "event": mention}
+    event = {"type": "event_callback", "event": mention}
     assert post(json.dumps(event), AS_JSON).status_code == 200
     assert received[-2:] == ["payload", "a payload?"]
 
