@@ -17,6 +17,7 @@ from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
 from tests.fakes.hub import FakeHub
+from tests.fakes.probes import told
 from workers.api import Deployments
 from workers.clouds.driver import Driver, DriverError
 from workers.control.advance import Advance
@@ -76,10 +77,10 @@ class Loop:
         self.probes = {}
         self.key_is_enforced = True
         self.completes = None
-        monkeypatch.setattr("workers.control.sweeper.probe", lambda address, *_, **__: self.probes.get(address))
-        monkeypatch.setattr("workers.control.sweeper.key_is_enforced", lambda _: self.key_is_enforced)
-        monkeypatch.setattr("workers.control.sweeper.cannot_complete", lambda *_, **__: self.completes)
-        monkeypatch.setattr("workers.control.sweeper.computes", lambda *_, **__: False)
+        monkeypatch.setattr("workers.control.sweeper.probe", told(lambda address, *_, **__: self.probes.get(address)))
+        monkeypatch.setattr("workers.control.sweeper.key_is_enforced", told(lambda _: self.key_is_enforced))
+        monkeypatch.setattr("workers.control.sweeper.cannot_complete", told(lambda *_, **__: self.completes))
+        monkeypatch.setattr("workers.control.sweeper.computes", told(False))
         monkeypatch.setattr(
             "workers.control.advance.completion", lambda *_, **__: TestAnswer(text="mustard", seconds=0.1)
         )
@@ -361,7 +362,7 @@ def test_the_end_that_a_cloud_tells_in_its_list_is_booked_at_once(loop):
 
 def test_the_tokens_of_a_replica_are_booked_also_over_a_restart_of_the_sweeper(loop, monkeypatch):
     engine = {"read": (0, 0)}
-    monkeypatch.setattr("workers.control.token_counting.tokens", lambda *_, **__: engine["read"])
+    monkeypatch.setattr("workers.control.token_counting.tokens", told(lambda *_, **__: engine["read"]))
     id_ = loop.launch()
     loop.settle()
 

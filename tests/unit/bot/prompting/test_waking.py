@@ -69,7 +69,7 @@ def asked_of(redis, gateway, recipe):
         settings=ChannelStore(redis),
         drafts=Drafts(redis),
     )
-    answering.run(question.key)
+    assert list(answering.run(question.key)) == []
     assert questions.get(question.key) is not None
     return requests.own_key(id_)
 
