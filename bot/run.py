@@ -21,6 +21,7 @@ from redis.retry import Retry
 from bot.admission import Admission
 from bot.cards.budget_warnings import BudgetWarnings
 from bot.cards.follower import Follower
+from bot.cards.worker_watch import WorkerWatch
 from bot.commands.channels import SlackChannels
 from bot.commands.context import Answers, CommandContext
 from bot.commands.direct_requests import DirectRequests
@@ -29,8 +30,8 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
-from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
@@ -156,7 +157,9 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
             lambda: _serve(listeners, settings, lockout, ourselves.user, ids), "Slack's sockets", stop
         )
         closing.callback(serving)
-        _follow(settings, slack, redis, answers, stop)
+        watch = WorkerWatch(wire_deployments(settings.workers, redis), calls, redis, admins=settings.admins)
+        threading.Thread(target=watch.run, args=(stop,), name="worker watch", daemon=True).start()
+        _follow(settings, slack, redis, answers, stop, watch=watch)
         warnings = BudgetWarnings(deployments, calls, redis, policy=StoredPolicy(redis).current, admins=settings.admins)
         threading.Thread(target=warnings.run, args=(stop,), name="budget warnings", daemon=True).start()
         digests = Digests(context, slack, redis)
@@ -208,7 +211,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
         settings=ChannelStore(redis),
-        drafts=AskDrafts(redis),
+        drafts=Drafts(redis),
         given=GivenAnswers(redis),
         threads=Threads(redis),
         channels=channels,
@@ -223,8 +226,17 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
     )
 
 
-def _follow(settings: BotSettings, slack: SlackCalls, redis: Redis, answers: AnswerPool, stop: threading.Event) -> None:
-    follower = Follower(wire_deployments(settings.workers, redis), slack, redis, ready=answers.ready)
+def _follow(
+    settings: BotSettings,
+    slack: SlackCalls,
+    redis: Redis,
+    answers: AnswerPool,
+    stop: threading.Event,
+    *,
+    watch: WorkerWatch,
+) -> None:
+    deployments = wire_deployments(settings.workers, redis)
+    follower = Follower(deployments, slack, redis, ready=answers.ready, away=watch.away)
     threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True).start()
 
 

@@ -6,6 +6,7 @@ from tests.builders.events import PLACE
 from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes.driver import FakeDriver
+from tests.fakes.probes import told
 from workers.api import Deployments
 from workers.control.advance import Advance
 from workers.control.sweeper import Sweeper
@@ -22,9 +23,9 @@ class Company:
     """One Valkey, one cloud, a clock, and hosts whose local machines only they can see."""
 
     def __init__(self, redis, monkeypatch):
-        monkeypatch.setattr("workers.control.sweeper.probe", lambda *_, **__: None)
-        monkeypatch.setattr("workers.control.sweeper.key_is_enforced", lambda _: True)
-        monkeypatch.setattr("workers.control.sweeper.cannot_complete", lambda *_, **__: None)
+        monkeypatch.setattr("workers.control.sweeper.probe", told(None))
+        monkeypatch.setattr("workers.control.sweeper.key_is_enforced", told(True))
+        monkeypatch.setattr("workers.control.sweeper.cannot_complete", told(None))
         monkeypatch.setattr("workers.control.advance.completion", lambda *_, **__: TestAnswer(text="!", seconds=0.1))
         self.redis, self.log, self.now = redis, Log(redis), NOON
         self.cloud = FakeDriver("fake", clock=lambda: self.now)

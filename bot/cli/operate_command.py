@@ -16,6 +16,7 @@ from bot.commands.bounds import out_of_bounds
 from bot.views.amounts import count, duration
 from workers.api import Deployments
 from workers.decision.ceiling import raised
+from workers.decision.worker_absence import WorkersAway
 from workers.deployment.asked import asked
 from workers.deployment.audit import COMMAND_LINE, OPERATOR, AuditEntry, AuditOutcome, Source
 from workers.deployment.audit_stream import AuditStream
@@ -75,18 +76,30 @@ def status(*, as_json: bool) -> Work:
 
     def work(deployments: Deployments, out: TextIO) -> int:
         found, now = deployments.all(), datetime.now(UTC)
-        lost = deployments.lost()
+        lost, away = deployments.lost(), deployments.workers_away()
         if as_json:
             json.dump([_row(state, now) for state in found], out, indent=1)
             out.write("\n")
             return 1 if lost else 0
         console = Console(file=out, highlight=False, emoji=False, soft_wrap=True)
         console.print(_table(found, now) if found else "Nothing is running.")
+        if found and away is not None:
+            console.print(Text(_away(away)))
         for name in lost:
             console.print(Text(f"The log of {name} cannot be read: `mixtral-bot machines` lists its machines."))
         return 1 if lost else 0
 
     return work
+
+
+def _away(away: WorkersAway) -> str:
+    since = f" since {away.since:%Y-%m-%d %H:%M UTC}" if away.since else ""
+    if away.observed:
+        return f"No worker has done a job{since}: nothing is launched, scaled or ended. `mixtral-bot check` tells more."
+    return (
+        f"No worker has answered{since}: what is shown is the last known state, nothing is launched or ended, and each "
+        "machine ends itself when its lease has passed. Start `mixtral-bot worker`; `mixtral-bot check` tells more."
+    )
 
 
 def scale(name: str, replicas: int) -> Work:

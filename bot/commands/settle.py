@@ -88,7 +88,7 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
             denied(unmarked(error.sentence)[:LONGEST])
         return "denied" if is_denied else "refused", refusal(error.sentence, hint=error.hint, ask=error.ask)
     except Unconfirmed as asked:
-        return "refused (to be confirmed)", confirm.message(asked.confirmation, asked.sentence)
+        return "refused (to be confirmed)", confirm.message(asked.draft, asked.sentence)
     except Unapproved as waiting:
         return "refused (to be approved)", waiting.message
     except NoSuchDeployment as gone:

@@ -1,6 +1,5 @@
 """The form in which a person writes a question: from a button of a deployment, or about a message."""
 
-from msgspec import MsgspecError
 from msgspec.structs import replace
 from slack_bolt import App
 
@@ -12,7 +11,7 @@ from bot.commands.rights import allowed
 from bot.language.command import SLASH
 from bot.language.question import Question
 from bot.language.quoted_message import QuotedMessage, quoted_message
-from bot.prompting.ask_drafts import AskDraft
+from bot.prompting.drafts import AskDraft
 from bot.prompting.routing import NOTHING_RUNS, HasEnded, availability
 from bot.screens.presses import NOTHING, Presses, values_of
 from bot.slack.failures import SlackFailed
@@ -119,10 +118,7 @@ class AskForm:
         return NOTHING
 
     def _draft(self, id_: str, caller: Caller) -> AskDraft:
-        try:
-            draft = self._context.drafts.get(caller.user, id_)
-        except MsgspecError:
-            draft = None
+        draft = self._context.drafts.get(caller.user, id_, AskDraft)
         if draft is None:
             raise WrongInput(view_of.QUESTION, TOO_OLD)
         return draft

@@ -145,7 +145,7 @@ class _Outcome:
         try:
             message = self._work(view, caller)
         except Unconfirmed as asked:
-            self.view = confirm.modal(asked.confirmation, asked.sentence)
+            self.view = confirm.modal(asked.draft, asked.sentence)
             raise
         except Unapproved as waiting:
             self.view = modal_of(waiting.message)

@@ -24,8 +24,8 @@ from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting import pool as prompting
-from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.store import Threads
 from bot.run import quick_redis, slack_of
@@ -106,7 +106,7 @@ class Bot:
             priced=lambda: "read today",
             answers=self.answers,
             settings=ChannelStore(redis),
-            drafts=AskDrafts(redis),
+            drafts=Drafts(redis),
             given=GivenAnswers(redis),
             threads=Threads(redis),
             channels=channels,

@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -307,7 +308,8 @@ class Advance:
                     lasts=timedelta(minutes=5),
                 ),
             )
-            said = tuple(replace(r, sentence=self._confidential.masked(state, r.sentence)) for r in refusals)
+            mask = partial(self._confidential.masked, state)
+            said = tuple(replace(r, sentence=mask(r.sentence), code=mask(r.code)) for r in refusals)
             event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
         except DriverError as error:
             # Whether a machine was made is unknown: the intent stays, and the sweeper nudges until the cloud answers.
@@ -375,8 +377,10 @@ class Advance:
         try:
             answer = completion(url, key, model=model, prompt=TEST_PROMPT)
         except CompletionFailed as failed:
-            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=failed.why)
-        return TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=answer.text, seconds=answer.seconds)
+            why = self._confidential.masked(state, failed.why)
+            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=why)
+        text = self._confidential.masked(state, answer.text)
+        return TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=text, seconds=answer.seconds)
 
     def _end(self, state: Deployment, failed: str | None) -> None:
         self._log.close(state.id, state.name, state.version, DeploymentEnded(**self._stamp(), failed=failed))

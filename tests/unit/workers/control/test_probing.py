@@ -1,5 +1,6 @@
 """When a replica is probed: at once where somebody waits, else in turns that spread a thousand over the interval."""
 
+import asyncio
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.builders.story import Story
+from tests.fakes.probes import told
 from workers.control.probing import PROBE_READY_EVERY, Prober, _next_turn
 from workers.decision.retry_policy import NOT_READY_FOR
 from workers.decision.verdict import BecameNotReady, BecameReady, Busy
@@ -96,7 +98,7 @@ def prober_of(
     recorder: Any = Recorder(states)
     log: Any = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
 
-    def probe(address, _asked, *, key):
+    async def probe(address, _asked, *, key):
         asked.append((address, key))
         recorder.headers.append(_asked.headers)
         return failure(address)
@@ -105,10 +107,10 @@ def prober_of(
         recorder,
         log,
         probe=probe,
-        key_is_enforced=lambda _: True,
-        cannot_complete=completes,
+        key_is_enforced=told(True),
+        cannot_complete=told(completes),
         loads=loads,
-        computes=lambda *_, **__: computes,
+        computes=told(computes),
     )
 
 
@@ -153,7 +155,7 @@ def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
     state = in_phase(answering(), Phase.STARTING)
     models, fails = [], [unready("it answers, but a completion fails: status 500"), None]
 
-    def completes(_address, *, key, model, timeout):
+    def completes(_address, *, key, model, within):
         models.append((key, model))
         return fails.pop(0)
 
@@ -238,7 +240,7 @@ class SlowProbes:
     def __init__(self, recorder, answers):
         self.recorder, self.answers, self.pending = recorder, answers, {}
 
-    def ask(self, token, call, *arguments):
+    def ask(self, token, call, *arguments, **_):
         if token not in self.pending:
             takes = SECOND / 10 if self.answers(self.recorder.now_is) else arguments[0].timeout
             self.pending[token] = (self.recorder.now_is + takes, call, arguments)
@@ -247,7 +249,7 @@ class SlowProbes:
         for token, (ends, call, arguments) in list(self.pending.items()):
             if ends <= self.recorder.now_is:
                 del self.pending[token]
-                yield token, call(*arguments)
+                yield token, asyncio.run(call(*arguments))
 
     def retain(self, tokens):
         pass
