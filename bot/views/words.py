@@ -53,8 +53,10 @@ DOTS = {
 }
 
 
-def title(deployment: Deployment, now: datetime | None = None) -> str:
-    """`🟢 fast is ready`, plain text. With `now`, it reports leases that have run out."""
+def title(deployment: Deployment, now: datetime | None = None, *, observed: bool = True) -> str:
+    """`🟢 fast is ready`, plain text. With `now`, it reports leases that have run out. `observed`: workers answer."""
+    if not observed and not (now and without_lease(deployment, now)):
+        return f"{DOTS[DeploymentStatus.NOT_READY]} {deployment.name} has no worker"
     return f"{dot(deployment, now)} {deployment.name} {verdict(deployment, now)}"
 
 

@@ -70,6 +70,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """One attempt at one machine, from its intent to its end."""
 
     request: MachineRequest
+    beside: int = 0
+    """Number of the attempt without an answer whose place it takes; 0: none."""
     phase: Phase
     since: datetime
     intended_at: datetime
@@ -169,6 +171,7 @@ def intended(event: LaunchIntended) -> Attempt:
     """The attempt at its intent."""
     return Attempt(
         request=event.request,
+        beside=event.beside,
         phase=Phase.PROVISIONING,
         since=event.at,
         intended_at=event.at,
