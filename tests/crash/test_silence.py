@@ -49,6 +49,8 @@ class SilentCloud(FakeDriver):
     def __init__(self, clock):
         super().__init__("fake", clock=clock)
         self.silent = set()
+        self.full = set()
+        self.refuse = lambda one: FULL if one.zone in self.full else None
 
     def find(self, token, known=None):
         self._heard(known)
@@ -130,15 +132,14 @@ class Schedule:
     def run(self):
         for _ in range(self.rng.randint(2, 6)):
             self.cloud.silent = {o.region for o in OFFERS if self.rng.random() < 0.2}
-            full = {o.zone for o in OFFERS if self.rng.random() < 0.3}
-            self.cloud.refuse = lambda one, full=full: FULL if one.zone in full else None
+            self.cloud.full = {o.zone for o in OFFERS if self.rng.random() < 0.3}
             self.death_rate = self.rng.choice([0.0, 0.0, 0.03, 0.15])
             if self.rng.random() < 0.3:
                 delay = timedelta(seconds=self.rng.uniform(0, 30))
                 self.time.at(self.time.now + delay, self.person)
             self.work(self.rng.randint(1, 3))
         self.calm, self.death_rate, self.cloud.silent = True, 0.0, set()
-        self.cloud.refuse = lambda _: None
+        self.cloud.full = set()
         self.time.pass_until(self.time.now + timedelta(minutes=3))  # what was under way has taken effect
         for _ in range(60):
             self.work(1)
@@ -200,8 +201,7 @@ class Schedule:
 def _engines(monkeypatch):
     for name, answer in (("probe", None), ("cannot_complete", None), ("key_is_enforced", True), ("computes", False)):
         monkeypatch.setattr(f"workers.control.sweeper.{name}", lambda *_, answer=answer, **__: answer)
-    answer = TestAnswer(text="mustard", seconds=0.1)
-    monkeypatch.setattr("workers.control.advance.completion", lambda *_, **__: answer)
+    monkeypatch.setattr("workers.control.advance.completion", lambda *_, **__: TestAnswer(text="!", seconds=0.1))
 
 
 @pytest.mark.parametrize("share", range(6))

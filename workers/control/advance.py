@@ -330,8 +330,10 @@ class Advance:
         try:
             answer = completion(url, key, model=model, prompt=TEST_PROMPT)
         except CompletionFailed as failed:
-            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=failed.why)
-        return TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=answer.text, seconds=answer.seconds)
+            why = self._confidential.masked(state, failed.why)
+            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=why)
+        text = self._confidential.masked(state, answer.text)
+        return TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=text, seconds=answer.seconds)
 
     def _end(self, state: Deployment, failed: str | None) -> None:
         self._log.close(state.id, state.name, state.version, DeploymentEnded(**self._stamp(), failed=failed))

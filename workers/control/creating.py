@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -60,7 +61,8 @@ class Creating:
         if isinstance(driver, PreparesLaunches) and all(r.scope is not Scope.BACK_OFF for r in refusals):
             usable = (rung.offer for rung in state.rungs if rung.usable and rung.offer.cloud == driver.cloud)
             beside = driver.prepare(attempt.request, [o for o in usable if o.region != attempt.offer.region])
-        said = [replace(r, sentence=self._confidential.masked(state, r.sentence)) for r in (*refusals, *beside)]
+        mask = partial(self._confidential.masked, state)
+        said = [replace(r, sentence=mask(r.sentence), code=mask(r.code)) for r in (*refusals, *beside)]
         return OfferRefused(**self._stamp(), attempt=attempt.number, refusals=tuple(said), beside=len(beside))
 
     def _secrets(self, state: Deployment) -> dict[str, str]:

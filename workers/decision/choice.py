@@ -11,7 +11,7 @@ from workers.decision.retry_policy import failures_in_a_row
 from workers.decision.zones import Place, place_of
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
-from workers.placement.refusals import MISCONFIGURED, blocking
+from workers.placement.refusals import MISCONFIGURED, blocking, in_force
 
 
 def launchable(
@@ -35,7 +35,8 @@ def launchable(
 
 def is_misconfigured(state: Deployment, now: datetime) -> bool:
     """Whether every usable rung needs another recipe, so that neither time nor the cloud's settings help."""
-    against = [blocking(r.offer, state.refusals, now) for r in state.rungs if r.usable]
+    refusals = in_force(state.refusals, now)
+    against = [blocking(r.offer, refusals, now) for r in state.rungs if r.usable]
     return bool(against) and all(refusal is not None and refusal.code in MISCONFIGURED for refusal in against)
 
 
@@ -45,7 +46,8 @@ def why_dry(state: Deployment, lack: Lack, now: datetime) -> str:
         return (
             state.why_no_rungs or "No machine in the price table and none here satisfies this recipe with these limits."
         )
-    against = [(r, blocking(r.offer, state.refusals, now)) for r in state.rungs if r.usable]
+    refusals = in_force(state.refusals, now)
+    against = [(r, blocking(r.offer, refusals, now)) for r in state.rungs if r.usable]
     causes = Counter(refusal.sentence for _, refusal in against if refusal is not None)
     causes.update(r.reason for r in state.rungs if not r.usable and r.reason)
     mends = dict.fromkeys(r.mend for r in state.rungs if not r.usable and r.mend)
