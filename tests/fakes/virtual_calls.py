@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from workers.control.open_calls import Answer, no_answer
+from workers.control.open_calls import LaunchAnswer, no_answer
 from workers.decision.silence import UNKNOWN_AFTER
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -48,12 +48,12 @@ class VirtualCalls:
         self._time = time
         self._fate = fate
         self._since: dict[int, datetime] = {}
-        self._answers: list[tuple[int, Answer]] = []
+        self._answers: list[tuple[int, LaunchAnswer]] = []
 
     def ask(self, attempt: int, call: Callable[[], Any], /) -> None:
         self._since[attempt] = began = self._time.now
         effect, answer = self._fate(attempt)
-        said: list[Answer] = []
+        said: list[LaunchAnswer] = []
 
         def happen() -> None:
             try:
@@ -67,7 +67,7 @@ class VirtualCalls:
     def ages(self) -> dict[int, timedelta]:
         return {attempt: self._time.now - since for attempt, since in self._since.items()}
 
-    def answered(self) -> list[tuple[int, Answer]]:
+    def answered(self) -> list[tuple[int, LaunchAnswer]]:
         self._time.pass_until(self._time.now + LOOK_EVERY, lambda: bool(self._answers))
         answers = [(attempt, said) for attempt, said in self._answers if self._since.pop(attempt, None)]
         self._answers.clear()
