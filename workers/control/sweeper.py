@@ -45,7 +45,7 @@ LEASE = "sweeper"
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
 
-CAUGHT_UP_EVERY = 0.4
+CAUGHT_UP_EVERY = 0.2
 """Time in seconds after which answers of starting replicas are processed between two sweeps."""
 
 LEDGER_EVERY = timedelta(minutes=10)
@@ -190,6 +190,7 @@ class Sweeper:
         readable = [state for state in self._recorder.states.values() if not state.newer]
         for part in (self._scaling, self._tokens, self._repricing, self._budget_stops, self._idling):
             self._look(part, readable)
+            self._prober.catch_up()
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 
