@@ -24,12 +24,18 @@ class Haproxy:
 
     def __init__(self):
         self.looks = 0
+        self.hastened = 0
         self.flowing = []
+
+    def hasten(self, _table):
+        self.hastened += 1
 
     def converge(self, _table, flowing=()):
         self.looks += 1
         self.flowing.append(set(flowing))
         return Actual(size=1, servers=(ActualServer(backend="b0", name="r1", address="h:1", sent=self.looks),))
+
+    fault = ""
 
     def key_uses(self):
         return {}

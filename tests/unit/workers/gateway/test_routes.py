@@ -9,6 +9,7 @@ from workers.gateway.routes import (
     AddServer,
     Cut,
     Drop,
+    EndStreams,
     Layout,
     Put,
     Reload,
@@ -32,6 +33,7 @@ class Model:
         self.maps = {"keys": {}, "routes": {}, "replica": {}, "ids": {}, "limits": {}}
         self.closing = False  # a connection still closes: servers cannot be deleted yet
         self.files = None
+        self.ended = set()  # ids of the keys whose streams were ended
 
     def actual(self):
         return Actual(
@@ -59,7 +61,13 @@ class Model:
             case Put(map=name, entry=entry, value=value, new=new):
                 assert (entry not in self.maps[name]) == new
                 self.maps[name][entry] = value
+            case EndStreams(keys=ids):
+                assert not {self.maps["ids"][k] for k in self.maps["keys"] if k in self.maps["ids"]} & ids
+                self.ended |= ids
             case Drop(map=name, entry=entry):
+                if name == "ids":
+                    assert self.maps[name][entry] in self.ended, "a key was forgotten before its streams ended"
+                    self.ended.discard(self.maps[name][entry])
                 del self.maps[name][entry]
             case Reload(size=size):
                 self.size = size
