@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.loader import find, load
-from tests import gateway_bench, greedy_bench, rush, scale, spot_day
+from tests import gateway_bench, gateway_scale_bench, greedy_bench, rush, scale, spot_day
 from tests.builders.events import requested
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
@@ -37,7 +37,7 @@ COMMANDS = ("status", "help", "recipes", "status slow", "plan mistral-7b", "laun
 
 def main():
     rows = [*planning(), *climbing(), *gateway_bench.rows(), *greedy_bench.rows()]
-    rows += [*scale.rows(), *spot_day.rows(), *rush.rows()]
+    rows += [*scale.rows(), *gateway_scale_bench.rows(), *spot_day.rows(), *rush.rows()]
     with tempfile.TemporaryDirectory(prefix="mixtral-bench-") as folder, Line(Path(folder)) as line:
         rows += [*appending(line), *launching(line), *acking(line)]
     table = Table("what", "measured", "reference", box=None, title="mixtral-bot bench", title_justify="left")

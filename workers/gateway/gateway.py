@@ -49,9 +49,12 @@ LOOK_EVERY = timedelta(seconds=1)
 LOOK_HELD_EVERY = timedelta(seconds=0.3)
 """Interval between two checks while requests are on hold, because a check releases them, or while a replica drains."""
 
-LOOK_SHARE = 5
-LOOK_AT_LEAST_EVERY = timedelta(seconds=10)
-"""With thousands of replicas, the interval is `LOOK_SHARE` times the duration of a check, and at most this long."""
+LOOK_SHARE = 20
+LOOK_AT_LEAST_EVERY = timedelta(seconds=5)
+"""With thousands of replicas, the interval is `LOOK_SHARE` times the duration of a check, and at most this long.
+
+A replica that does not answer its checks, while its answers grow, is cut 10 seconds after the first of them failed.
+"""
 
 LOST_LOOKED_AT_EVERY = timedelta(minutes=1)
 

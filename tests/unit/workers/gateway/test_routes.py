@@ -16,6 +16,7 @@ from workers.gateway.routes import (
     RemoveServer,
     SetState,
     Trust,
+    after,
     changes,
     drained,
     layout,
@@ -166,6 +167,28 @@ def test_every_table_is_reached_and_no_key_ever_opens_another_deployment(steps):
             nobody_is_let_in_elsewhere(model)
     as_wanted(model, table)
     assert changes(layout(table, model.actual()), model.actual()) == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(tables(), tables())
+def test_what_haproxy_has_after_changes_is_known_without_asking(first, second):
+    model = Model()
+    for table in (first, second):
+        for _ in range(4):
+            before = model.actual()
+            goal = layout(table, before)
+            steps = changes(goal, before)
+            if goal.size != before.size:
+                for change in steps:
+                    model.apply(change, goal)
+                continue
+            for change in steps:
+                model.apply(change, goal)
+            known, has = after(before, steps), model.actual()
+            maps_of = lambda actual: (actual.keys, actual.routes, actual.replica_keys, actual.ids, actual.limits)  # noqa: E731
+            assert maps_of(known) == maps_of(has)
+            servers = {(s.backend, s.name): (s.address, s.admin) for s in known.servers if s.admin != "maint"}
+            assert servers == {(s.backend, s.name): (s.address, s.admin) for s in has.servers if s.admin != "maint"}
 
 
 def route(deployment="d", *servers, keys=("k",)):
