@@ -15,7 +15,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import JSON
 from bot.slack.reading import find
-from bot.views import orphans as view
+from bot.views import orphan_machines as view
 from workers.deployment.orphans import Orphan
 from workers.lease import Lease
 
