@@ -20,6 +20,7 @@ from redis.retry import Retry
 from bot.admission import Admission
 from bot.cards.budget_warnings import BudgetWarnings
 from bot.cards.follower import Follower
+from bot.cards.gateway_alerts import GatewayAlerts
 from bot.cards.orphan_reports import OrphanReports
 from bot.cards.redis_watch import RedisWatch, UnsharedBudgets
 from bot.cards.worker_watch import WorkerWatch
@@ -169,6 +170,8 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         _follow(settings, slack, redis, answers, stop, watch=watch)
         warnings = BudgetWarnings(deployments, calls, redis, policy=StoredPolicy(redis).current, admins=settings.admins)
         threading.Thread(target=warnings.run, args=(stop,), name="budget warnings", daemon=True).start()
+        gateway_alerts = GatewayAlerts(calls, redis, admins=settings.admins)
+        threading.Thread(target=gateway_alerts.run, args=(stop,), name="gateway alerts", daemon=True).start()
         digests = Digests(context, slack, redis)
         threading.Thread(target=digests.run, args=(stop,), name="digests", daemon=True).start()
         messages = DirectMessages(context, calls, redis)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.loader import find, load
-from tests import footprint_bench, gateway_bench, greedy_bench, rush, scale, spot_day
+from tests import footprint_bench, gateway_bench, greedy_bench, probe_bench, rush, scale, spot_day
 from tests.builders.events import requested
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
@@ -39,6 +39,7 @@ MODULES = (
     gateway_bench,
     greedy_bench,
     scale,
+    probe_bench,
     spot_day,
     rush,
     footprint_bench,
