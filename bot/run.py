@@ -159,14 +159,10 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
             lambda: _serve(listeners, settings, lockout, ourselves.user, ids), "Slack's sockets", stop
         )
         closing.callback(serving)
-        watch = WorkerWatch(wire_deployments(settings.workers, redis), calls, redis, admins=settings.admins)
-        threading.Thread(target=watch.run, args=(stop,), name="worker watch", daemon=True).start()
-        web = web_client(settings.bot_token, settings.api_url)
-        unshared = SlackCalls(web, UnsharedBudgets(), stop, lockout=lockout, ids=ids)
-        failing = RedisWatch(wire_deployments(settings.workers, quick), unshared, quick, admins=settings.admins)
-        threading.Thread(target=failing.run, args=(stop,), name="redis watch", daemon=True).start()
-        reports = OrphanReports(wire_deployments(settings.workers, redis), calls, redis, admins=settings.admins)
-        threading.Thread(target=reports.run, args=(stop,), name="orphan reports", daemon=True).start()
+        unshared = SlackCalls(
+            web_client(settings.bot_token, settings.api_url), UnsharedBudgets(), stop, lockout=lockout, ids=ids
+        )
+        watch = _watch(settings, calls, unshared, redis, stop)
         _follow(settings, slack, redis, answers, stop, watch=watch)
         warnings = BudgetWarnings(deployments, calls, redis, policy=StoredPolicy(redis).current, admins=settings.admins)
         threading.Thread(target=warnings.run, args=(stop,), name="budget warnings", daemon=True).start()
@@ -234,6 +230,19 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         now=now,
         confirm_above=settings.confirm_above,
     )
+
+
+def _watch(
+    settings: BotSettings, calls: SlackCalls, unshared: SlackCalls, redis: Redis, stop: threading.Event
+) -> WorkerWatch:
+    """Start to watch workers, Redis, and machines that no deployment knows. `unshared`: without budgets in Redis."""
+    deployments, admins = wire_deployments(settings.workers, redis), settings.admins
+    workers = WorkerWatch(deployments, calls, redis, admins=admins)
+    outages = RedisWatch(deployments, unshared, redis, admins=admins)
+    reports = OrphanReports(deployments, calls, redis, admins=admins)
+    for name, run_ in (("workers", workers.run), ("redis", outages.run), ("orphans", reports.run)):
+        threading.Thread(target=run_, args=(stop,), name=f"{name} watch", daemon=True).start()
+    return workers
 
 
 def _follow(
