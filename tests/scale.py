@@ -36,8 +36,8 @@ from workers.placement import catalog
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan
 from workers.processes import Child, Children
-from workers.run import wait_for
 from workers.sandbox.valkey import free_port, valkey
+from workers.writable import wait_for
 
 SIZES = (125, 250, 500, 1000)
 REPLICAS = 3

@@ -42,6 +42,7 @@ from workers.deployment.keys import new_key, new_key_id
 from workers.deployment.ledger import Book
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import KEPT_AFTER_END, Log, Stamp, new_id, stamp
+from workers.deployment.orphans import Orphan, Orphans
 from workers.deployment.past import Past
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, fold
@@ -139,6 +140,7 @@ class Deployments:
         self._key_uses = KeyUses(redis)
         self._past = Past(self._log)
         self._confidential = Confidential(self._log, os.environ)
+        self._orphans = Orphans(redis)
         self._nudge = nudge
         self._drivers = drivers
         self._keep_trying_every = keep_trying_every
@@ -327,6 +329,10 @@ class Deployments:
     def heartbeats(self) -> tuple[list[Heartbeat], bool]:
         """The newest sign of each part of each worker, and whether a sweeper holds its lease. Raises RedisError."""
         return read(self._redis), is_held(self._redis, SWEEPER)
+
+    def orphans(self) -> list[Orphan]:
+        """Machines that run and that no log contains, dearest first, as of the last lists. Raises RedisError."""
+        return self._orphans.running(self._clock())
 
     def workers_away(self) -> WorkersAway | None:
         """Which workers have not answered for a minute; None if they do. Raises RedisError."""

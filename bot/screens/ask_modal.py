@@ -13,7 +13,7 @@ from bot.language.question import Question
 from bot.language.quoted_message import QuotedMessage, quoted_message
 from bot.prompting.drafts import AskDraft
 from bot.prompting.routing import NOTHING_RUNS, HasEnded, availability
-from bot.screens.presses import NOTHING, Presses, values_of
+from bot.screens.presses import NOTHING, Presses, metadata_of, values_of
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.views import ask_form as view_of
@@ -91,7 +91,7 @@ class AskForm:
         return ("", CANNOT_WRITE) if obstacle else (caller.channel, here)
 
     def _ask(self, view: JSON, caller: Caller) -> Message:
-        draft = self._draft(view["private_metadata"], caller)
+        draft = self._draft(metadata_of(view), caller)
         values = {block: action.get(block) or {} for block, action in values_of(view).items()}
         text = _text(values.get(view_of.QUESTION, {}).get("value") or "")
         chosen = (values.get(view_of.MODEL, {}).get("selected_option") or {}).get("value") or ""
@@ -104,7 +104,7 @@ class AskForm:
             raise WrongInput(view_of.QUESTION, f"{sentence} Copy your question before you close this window.")
         self._context.answers.ask(
             Question(
-                id=f"form.{view['private_metadata']}",
+                id=f"form.{metadata_of(view)}",
                 team=caller.team,
                 channel=draft.channel or self._direct(caller),
                 user=caller.user,

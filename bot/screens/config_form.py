@@ -10,7 +10,7 @@ from bot.commands.delivery import modal_of
 from bot.commands.errors import CommandError, WrongInput
 from bot.language.channel_settings import MAX_SYSTEM_PROMPT, MAX_TEMPERATURE, ChannelSettings
 from bot.prompting.drafts import ConfigDraft
-from bot.screens.presses import NOTHING, Presses, value_of, values_of
+from bot.screens.presses import NOTHING, Presses, metadata_of, value_of, values_of
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.views import channel_config as view_of
@@ -31,7 +31,7 @@ class ConfigForm:
         app.action(view_of.RESET)(self._presses.click("reset", self._reset))
 
     def _submitted(self, view: JSON, caller: Caller) -> Message:
-        channel = self._channel(view.get("private_metadata") or "", caller)
+        channel = self._channel(metadata_of(view), caller)
         self._announced(channel, change(channel, given(view), caller, self._context))
         return NOTHING
 
@@ -40,7 +40,7 @@ class ConfigForm:
         self._announced(channel, change(channel, ChannelSettings(), caller, self._context))
         view = body.get("view") or {}
         try:
-            self._presses.slack.update_view(view["id"], modal_of(IS_RESET), shown=view["hash"])
+            self._presses.slack.update_view(view.get("id") or "", modal_of(IS_RESET), shown=view.get("hash") or "")
         except SlackFailed:
             return IS_RESET
         return NOTHING

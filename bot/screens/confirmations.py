@@ -12,7 +12,7 @@ from bot.commands.visibility import Viewer
 from bot.language.command import SLASH
 from bot.language.confirmation import Confirmation
 from bot.screens.command_buttons import VALID_FOR, posted
-from bot.screens.presses import NOTHING, Presses, value_of
+from bot.screens.presses import NOTHING, Presses, metadata_of, value_of
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
 from bot.views import confirm as view
@@ -43,7 +43,7 @@ class Confirmations:
     def _submitted(self, shown: JSON, caller: Caller) -> Message:
         id_: Any = shown.get("id")
         once = f"confirm:{id_}:{caller.user}" if isinstance(id_, str) and id_ else caller.once
-        self._carry_out(self._read(shown.get("private_metadata") or "", caller), replace(caller, once=once))
+        self._carry_out(self._read(metadata_of(shown), caller), replace(caller, once=once))
         return NOTHING
 
     def _carry_out(self, confirmation: Confirmation, caller: Caller) -> Message:

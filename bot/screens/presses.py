@@ -180,6 +180,15 @@ def values_of(view: JSON) -> dict[str, Any]:
     return (view.get("state") or {}).get("values") or {}
 
 
+def entered(view: JSON, block: str, action: str) -> JSON:
+    """What an input of a modal contains; empty if the modal has no such input."""
+    return (values_of(view).get(block) or {}).get(action) or {}
+
+
+def metadata_of(view: JSON) -> str:
+    return view.get("private_metadata") or ""
+
+
 def caller_of(body: JSON, context: BoltContext) -> Caller:
     """Return who sent a command, a click or a modal. Their payloads differ."""
     user, team, channel = body.get("user") or {}, body.get("team") or {}, body.get("channel") or {}

@@ -117,6 +117,7 @@ class Gateway:
         bufsize: int = 65536,
         check: Check = CHECK,
         installation: str = "",
+        maxconn: int = 8000,
     ) -> None:
         self.port = free_port()
         self.folder = folder
@@ -129,6 +130,7 @@ class Gateway:
             bufsize=bufsize,
             check=check,
             installation=installation,
+            maxconn=maxconn,
         )
         self.haproxy = Haproxy(self.shape, folder, certificate=tls)
         self.children = Children()

@@ -33,7 +33,10 @@ class _Call:
         self.done = False
 
     async def run(self) -> Any:
-        return await self.make()
+        try:
+            return await self.make()
+        except SystemExit as error:  # it would end the loop
+            raise RuntimeError(f"a call wants to exit: {error}") from error
 
 
 class AsyncCollector(Generic[Key, Answer]):
@@ -101,8 +104,9 @@ class _Loop:
     def add(self, call: _Call) -> None:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True).start()
-            weakref.finalize(self, _stop, self._loop)
+            thread = threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True)
+            thread.start()
+            weakref.finalize(self, _stop, self._loop, thread)
         self._added.append(call)
         if not self._woken:
             self._woken = True
@@ -140,6 +144,8 @@ class _Loop:
         growing_old.cancel()
         self._tasks.discard(task)
         self._turns.end(call)
+        if task.cancelled():  # the loop ends
+            return
         call.error = task.exception()
         call.answer = None if call.error else task.result()
         call.done = True
@@ -153,9 +159,15 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.close()
 
 
-def _stop(loop: asyncio.AbstractEventLoop) -> None:
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(loop.stop)
+    if threading.current_thread() is not thread:
+        thread.join(1)

@@ -104,6 +104,9 @@ class ProbeHistory(Struct, kw_only=True):
     """Number of recorded reasons."""
     slow: bool = False
     """Whether the last answer was slow."""
+    why: str = ""
+    """The last reason of failure, and the same without secrets: they are read from Redis."""
+    masked: str = ""
 
 
 class Prober:
@@ -139,7 +142,7 @@ class Prober:
         attempts = self._recorder.attempts(LIVE)
         self._forget(attempts)
         now = self._recorder.now()
-        for state, attempt in attempts:
+        for state, attempt in sorted(attempts, key=lambda one: one[1].phase is Phase.READY):  # READY ones last
             self._start(state, attempt, now)
 
     def catch_up(self) -> None:
@@ -203,7 +206,7 @@ class Prober:
         seen = self._seen[token]
         self._count(seen, token, probed)
         evidence = self._evidence(state, attempt, probed)
-        failure = probed.failure and replace(probed.failure, why=self._recorder.masked(state, probed.failure.why))
+        failure = probed.failure and replace(probed.failure, why=self._masked(state, seen, probed.failure.why))
         if failure is not None and attempt.phase is Phase.STARTING:
             self._tell(state, attempt, seen, failure, probed.asked_at)
         verdict = verdict_on_probe(attempt, failure, evidence, seen.failing_since)
@@ -216,6 +219,11 @@ class Prober:
             fact = KeyNotEnforced(**self._recorder.stamp(), attempt=attempt.number, url=verdict.address)
             self._recorder.append(state, fact)
         self._recorder.record(state, attempt, verdict)
+
+    def _masked(self, state: Deployment, seen: ProbeHistory, why: str) -> str:
+        if why != seen.why:
+            seen.why, seen.masked = why, self._recorder.masked(state, why)
+        return seen.masked
 
     def _count(self, seen: ProbeHistory, token: Token, probed: Probed) -> None:
         seen.due, seen.slow = _next_turn(token, probed.asked_at), probed.slow

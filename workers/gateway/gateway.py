@@ -14,6 +14,7 @@ from workers.decision.verdict import FLOWS_WITHIN
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId, EndpointPublished, ReplicaDrained
+from workers.deployment.gateway_notices import GatewayNotices
 from workers.deployment.key_uses import KeyUses
 from workers.deployment.keys import Secrets
 from workers.deployment.loads import Loads
@@ -27,6 +28,7 @@ from workers.gateway.holding import Holding
 from workers.gateway.key_watch import KeyWatch
 from workers.gateway.outlook import Outlook, outlook
 from workers.gateway.routes import drained, table_of
+from workers.gateway.source_watch import SourceWatch
 from workers.gateway.table import Actual, RoutingTable
 from workers.gateway.watch import Watch
 from workers.nudges import Nudge
@@ -63,6 +65,7 @@ class Gateway:
         haproxy: Haproxy,
         loads: Loads,
         key_uses: KeyUses,
+        notices: GatewayNotices,
         policy: Callable[[], Policy],
         nudge: Nudge,
         url: str,
@@ -78,6 +81,7 @@ class Gateway:
         self._policy = policy
         self._watch = Watch(loads)
         self._key_watch = KeyWatch(key_uses)
+        self._source_watch = SourceWatch(notices)
         self._flow = Flow()
         self._known: dict[DeploymentId, KnownKeys] = {}
         self._table = RoutingTable()
@@ -126,6 +130,7 @@ class Gateway:
         self._record_drained(actual)
         self._watch.look(self._table, actual, self._flow, holding, self._now())
         self._key_watch.look(self._haproxy.key_uses, self._now())
+        self._source_watch.look(self._haproxy.wrong_keys, "", self._now())
 
     def _due(self, holding: Holding) -> bool:
         """Whether HAProxy is to be checked although the table has not changed. The clock of the host may jump."""

@@ -38,6 +38,7 @@ from workers.gateway.routes import (
     changes,
     layout,
 )
+from workers.gateway.source_rules import SOURCE_TABLE, WRONG_TOLD
 from workers.gateway.table import Actual, Admin, KeyUse, Older, RoutingTable
 from workers.processes import Child
 
@@ -67,8 +68,12 @@ def binary() -> Path:
 class Haproxy:
     """One HAProxy in master-worker mode on one folder, started by the gateway or by something else."""
 
-    def __init__(self, shape: Shape, folder: Path, *, certificate: str | None = None) -> None:
+    def __init__(
+        self, shape: Shape, folder: Path, *, certificate: str | None = None, memory: int | None = None
+    ) -> None:
+        """`memory`: limit of a child's memory, in MiB."""
         self._shape = shape
+        self._memory = memory
         self._folder = folder
         self._certificate = certificate or ""
         self._cli = Cli(folder / SOCKET)
@@ -77,7 +82,8 @@ class Haproxy:
     def child(self, log: Path) -> Child:
         """HAProxy as a child process; `prepare` must have written its files."""
         config, socket = self._folder / CONFIG, self._folder / SOCKET
-        argv = (str(binary()), "-W", "-S", f"{socket},mode,600", "-f", str(config))
+        limit = ("-m", str(self._memory)) if self._memory else ()
+        argv = (str(binary()), "-W", *limit, "-S", f"{socket},mode,600", "-f", str(config))
         return Child(name="haproxy", argv=argv, env={"PATH": os.environ.get("PATH", "")}, log=log)
 
     def up(self) -> bool:
@@ -160,6 +166,11 @@ class Haproxy:
     def key_uses(self) -> dict[str, KeyUse]:
         """The use of each key that was used a short time ago, by `<deployment>/<id of the key>`. Raises GatewayDown."""
         return haproxy_output.key_uses(self._cli.ask(f"show table {KEY_TABLE}"), KEY_KEPT)
+
+    def wrong_keys(self) -> dict[str, int]:
+        """Number of wrong keys by source, of sources with many. Raises GatewayDown."""
+        command = f"show table {SOURCE_TABLE} data.gpc0 ge {WRONG_TOLD}"
+        return haproxy_output.wrong_keys(self._cli.ask(command))
 
     def _apply(self, change: Change) -> None:
         match change:

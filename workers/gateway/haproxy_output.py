@@ -65,6 +65,16 @@ def _key_use(entry: Mapping[str, str], kept: timedelta) -> KeyUse:
     )
 
 
+def wrong_keys(text: str) -> dict[str, int]:
+    """Number of wrong keys by source, in `show table`; a source is an IPv4 address, or the network of an IPv6 one."""
+    found = re.findall(r" key=(\S+) .*\bgpc0=(\d+)", text)
+    return {_source(address): int(number) for address, number in found}
+
+
+def _source(address: str) -> str:
+    return address.removeprefix("::ffff:") if "." in address else f"{address}/64"
+
+
 def sessions_on(text: str, backend: str, server: str) -> list[str]:
     """The ids of the sessions in `show sess` that are on this server."""
     place = re.compile(rf"^(0x\w+): .* be={re.escape(backend)} srv={re.escape(server)} ", re.MULTILINE)

@@ -8,6 +8,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from workers.deployment.gateway_notices import GatewayNotices
 from workers.deployment.key_uses import KeyUses
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
@@ -33,6 +34,9 @@ class Haproxy:
     def key_uses(self):
         return {}
 
+    def wrong_keys(self):
+        return {}
+
 
 class Holding:
     def held(self):
@@ -56,6 +60,7 @@ def gateway(redis, haproxy, clock):
         haproxy=haproxy,
         loads=Loads(redis),
         key_uses=KeyUses(redis),
+        notices=GatewayNotices(redis),
         policy=StoredPolicy(redis).current,
         nudge=lambda _: None,
         url="http://gw",
