@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tests.person import Person
 from workers.clouds.driver import DriverError
@@ -79,7 +80,7 @@ def of_clouds() -> list[Disturbance]:
             line.end(rng.choice(there).machine, rng.choice(("preempt", "delete")))
 
     def launches_late(line: Any, _: Person, rng: Random) -> None:
-        """GCE carries out a call of a worker that has died, for an attempt that has ended."""
+        """GCE makes a machine for an attempt that has ended, as after its memory of the call's id."""
         log, ended = Log(line.redis()), []
         for key in rng.sample(keys := sorted(line.redis().scan_iter("mixtral:d:*")), min(5, len(keys))):
             id_ = DeploymentId(key.decode().rpartition(":")[2])
@@ -89,7 +90,9 @@ def of_clouds() -> list[Disturbance]:
             ended += [one for one in asked if one.offers[0].cloud == "gcp" and one.token not in live]
         if ended:
             with contextlib.suppress(DriverError):
-                line.drivers["gcp"].create(rng.choice(ended), {KEY_VARIABLE: "of-another-time"})
+                asked = rng.choice(ended)
+                one_zone = replace(asked, offers=asked.offers[-1:])  # has another id at GCE than all zones together
+                line.drivers["gcp"].create(one_zone, {KEY_VARIABLE: "of-another-time"})
 
     return [
         Disturbance(name="a launch call arrives late", act=launches_late),
