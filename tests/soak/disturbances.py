@@ -81,6 +81,8 @@ def of_clouds() -> list[Disturbance]:
 
     def launches_late(line: Any, _: Person, rng: Random) -> None:
         """GCE makes a machine for an attempt that has ended, as after its memory of the call's id."""
+        if all(sighting.machine.cloud != "gcp" for sighting in line.machines()):
+            return  # it would be listed every five minutes only
         log, ended = Log(line.redis()), []
         for key in rng.sample(keys := sorted(line.redis().scan_iter("mixtral:d:*")), min(5, len(keys))):
             id_ = DeploymentId(key.decode().rpartition(":")[2])
@@ -90,8 +92,8 @@ def of_clouds() -> list[Disturbance]:
             ended += [one for one in asked if one.offers[0].cloud == "gcp" and one.token not in live]
         if ended:
             with contextlib.suppress(DriverError):
-                asked = rng.choice(ended)
-                one_zone = replace(asked, offers=asked.offers[-1:])  # has another id at GCE than all zones together
+                late = rng.choice(ended)
+                one_zone = replace(late, offers=late.offers[-1:])  # has another id at GCE than all zones together
                 line.drivers["gcp"].create(one_zone, {KEY_VARIABLE: "of-another-time"})
 
     return [
