@@ -17,7 +17,7 @@ from tests.soak import disturbances, footprint
 from tests.soak.bookkeeping import Book, Posted, differences, never_acknowledged, wrong_answers, wrong_cards
 from tests.soak.deeds import STANDING, Ask, Down, Launch, Scale, after, next_deed
 
-SETTLES_WITHIN = 60.0
+SETTLES_WITHIN = 80.0
 """Seconds until everything is as wanted after the disturbances have ended."""
 DEEDS = (3, 6)
 """Number of deeds between two measurements."""

@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
 
-CAUGHT_UP_EVERY = 0.4
+CAUGHT_UP_EVERY = 0.2
 """Time in seconds after which answers of starting replicas are processed between two sweeps."""
 
 LEDGER_EVERY = timedelta(minutes=10)
@@ -206,6 +206,7 @@ class Sweeper:
             self._shortening,
         ):
             self._look(part, readable)
+            self._prober.catch_up()
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
         self._pulse.beat()
