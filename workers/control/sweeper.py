@@ -92,7 +92,7 @@ class Sweeper:
         self._lease = Lease(redis, SWEEPER, control_lease)
         self._pulse = Pulse(redis, WorkerPart.SWEEPER, host)
         self._every = every
-        self._log, self._ledger = log, Ledger(redis)
+        self._log, self._ledger = log, Ledger(redis, whole=True)
         self._completed_at: datetime | None = None
         self._audit, self._audit_kept = AuditStream(redis), audit_kept
         self._trimmed_at: datetime | None = None
@@ -161,6 +161,7 @@ class Sweeper:
         since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
         try:
             added = self._ledger.complete(self._log, since, now)
+            self._ledger.store()
         except (RedisError, WorkersError, ValueError, KeyError) as error:
             logger.warning("The ledger cannot be completed: %s", error)
             return
