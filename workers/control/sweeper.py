@@ -14,6 +14,7 @@ from workers.clouds.driver import Driver
 from workers.control.budget_stops import BudgetStops
 from workers.control.cloud_ends import CloudEnds
 from workers.control.consoles import Consoles
+from workers.control.freeing import NameFreeing
 from workers.control.idling import IdleWatch
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
@@ -118,6 +119,7 @@ class Sweeper:
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
         self._shortening = Shortening(log)
+        self._freeing = NameFreeing(redis, log, machine_lease)
         self._nudger = Nudger(nudge, clock)
         self._redis_failure = ""
         """Why the last sweep failed; empty if it did not."""
@@ -162,6 +164,7 @@ class Sweeper:
         try:
             added = self._ledger.complete(self._log, since, now)
             self._ledger.store()
+            self._freeing.look(self._ledger, now)
         except (RedisError, WorkersError, ValueError, KeyError) as error:
             logger.warning("The ledger cannot be completed: %s", error)
             return
