@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
 # Without pyc files, every command takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-vllm test-emulator test-boot test-boot-all live-aws live-gcp live-slack screenshots clean
+.PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-fuzz fuzz test-soak soak test-vllm test-emulator test-boot test-boot-all live-aws live-gcp live-slack screenshots clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -81,6 +81,19 @@ test-crash: .venv/ready ## Test kills of every process at many moments, and plac
 
 test-chaos: .venv/ready ## Test the gateway under load while replicas die, freeze, start, end or are busy
 	MIXTRAL_TEST_LAYERS=chaos .venv/bin/python -m pytest -q -s -m chaos
+
+test-fuzz: .venv/check-ready ## Send random input to the four doors, 30 seconds each
+	MIXTRAL_TEST_LAYERS=fuzz .venv/bin/python -m pytest -q -s -m fuzz tests/fuzz
+
+fuzz: .venv/check-ready ## The same for longer: make fuzz SECONDS=600; repeat an input: make fuzz SEED=1 FIRST=72 DOOR=payloads SECONDS=1
+	MIXTRAL_TEST_LAYERS=fuzz MIXTRAL_FUZZ_SECONDS=$(or $(SECONDS),600) MIXTRAL_FUZZ_SEED=$(SEED) MIXTRAL_FUZZ_FIRST=$(FIRST) \
+	MIXTRAL_FUZZ_DOOR=$(DOOR) .venv/bin/python -m pytest -q -s -m fuzz tests/fuzz
+
+test-soak: .venv/ready ## Test four minutes of deeds and disturbances: nothing is lost, nothing grows; SEED=
+	MIXTRAL_TEST_LAYERS=soak $(if $(SEED),MIXTRAL_SOAK_SEED=$(SEED)) .venv/bin/python -m pytest -q -s -m soak tests/soak
+
+soak: .venv/ready ## The same for MINUTES=120, and write docs/soak.md
+	.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),120) --seed $(or $(SEED),2026)
 
 test-boot: .venv/ready ## Boot real machines in QEMU and run their user data (needs root)
 	MIXTRAL_TEST_LAYERS=boot .venv/bin/python -m pytest -v -m boot tests/boot

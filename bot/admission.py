@@ -18,6 +18,7 @@ from bot.commands.sight import Known
 from bot.commands.strangers import Home, Sender, Standing, once_asked, sender_of, standing
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
+from bot.slack.hosts import response_url
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
 from bot.views.escape import unmarked
@@ -77,6 +78,8 @@ class Admission:
     def admit(self, ack: Ack, body: JSON, context: BoltContext, next_: Callable[[], None]) -> BoltResponse | None:
         """Pass the payload on, or refuse it."""
         context[ACK_BY] = time.monotonic() + ACK_WITHIN
+        if "response_url" in body:  # answers go to Slack's addresses only, whatever a payload names
+            body["response_url"] = response_url(body["response_url"], context.client.base_url)
         sender = sender_of(body)
         if not sender.user and "event" not in body:
             self._audited(body, sender, AuditOutcome.REFUSED, "the payload names no person")

@@ -14,8 +14,8 @@ from bot.commands.direct_requests import DirectRequests
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
-from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import QUESTIONS, Threads
@@ -64,7 +64,7 @@ class Line:
             priced=lambda: "",
             answers=self,
             settings=ChannelStore(redis),
-            drafts=AskDrafts(redis),
+            drafts=Drafts(redis),
             given=GivenAnswers(redis),
             threads=Threads(redis),
             channels=SlackChannels(slack_of(settings, redis), redis),

@@ -18,6 +18,8 @@ LAYERS = {
     "clouds": "simulates faults of both clouds for some minutes: `make test-clouds`",
     "crash": "kills processes for some minutes: `make test-crash`",
     "chaos": "loads the gateway for some minutes: `make test-chaos`",
+    "fuzz": "sends random input for some minutes: `make test-fuzz`",
+    "soak": "disturbs everything for some minutes: `make test-soak`",
     "vllm": "installs and runs vLLM on the CPU (700 MB): `make test-vllm`",
     "emulator": "installs another Slack emulator with npm: `make test-emulator`",
     "boot": "boots machines in QEMU for some minutes: `make test-boot`",

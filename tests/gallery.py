@@ -44,6 +44,7 @@ from tests.builders.events import BEGIN, KEY, PLACE
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
+from tests.governing_gallery import DRAFT
 from workers.deployment.events import Control, DeploymentId, Failure, KeyId, LaunchIntended, NewerEvent
 from workers.deployment.ledger import Use, entry_of
 from workers.deployment.ledger import fold as book_of
@@ -477,7 +478,10 @@ def others() -> dict[str, Message]:
         "notice failed": notices.failed(failed().state),
         "notice out": notices.out(dry().state, BEGIN, dry().now),
         "choice": choice(
-            SEVERAL, question(), ("fast", "mixtral-8x7b"), "What is ketchup?", "Several deployments can answer."
+            SEVERAL,
+            DRAFT,
+            (replace(two().state, name="fast"), replace(in_the_cloud().state, id="d-2")),
+            "Several deployments can answer.",
         ),
         "notice dry": notices.dry(no_machine().state),
         "notice ended": notices.ended(gone_down().state, gone_down().now),
@@ -571,7 +575,7 @@ def views() -> dict[str, dict[str, Any]]:
     return {
         **_details(),
         "modal end": end_question.modal(two().state),
-        "modal launch": launch_form.modal(*launching(), opened_in="", asks_channel=True),
+        "modal launch": launch_form.modal(*launching(), draft=DRAFT, asks_channel=True),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
         "modal ask": ask_form.modal("d1", [two().state], "The answer follows in this channel, in a thread."),
@@ -582,8 +586,8 @@ def views() -> dict[str, dict[str, Any]]:
             "The answer follows in the thread of the message.",
             QuotedMessage(author="U0ADA000001", text="Mayonnaise is a <dressing>.\nIsn't it?"),
         ),
-        "modal config": channel_config.modal(CONFIGURED, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),
-        "modal config, of a person": channel_config.modal(ChannelSettings(), "D0ROBIN0001", []),
+        "modal config": channel_config.modal(CONFIGURED, DRAFT, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),
+        "modal config, of a person": channel_config.modal(ChannelSettings(), DRAFT, "D0ROBIN0001", []),
         "home": home.home(house(), BEGIN + timedelta(hours=1)),
         "home, empty": home.home(house(running=(), ended=()), BEGIN + timedelta(hours=1)),
     }

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from bot.language.confirmation import Confirmation
 from bot.language.direct_request import Deed, DeedStage, DirectRequest
 from bot.slack.message import Message
 from bot.views import alerts, approval, budget_standings, clock_alerts, confirm, cost
@@ -23,6 +22,8 @@ from workers.placement.limits import Limits
 from workers.policy.budgets import BudgetPeriod, BudgetScope, Then
 
 ADA = "U0ADA000001"
+DRAFT = "5d3f9a17c2e04b6688aa01bd"
+"""The id of a draft."""
 
 
 def messages() -> dict[str, Message]:
@@ -50,9 +51,8 @@ def _approvals() -> dict[str, Message]:
     )
     granted = replace(asked, stage=DeedStage.GRANTED, decided_by=ADA, decided_at=BEGIN)
     declined = replace(asked, stage=DeedStage.DECLINED, decided_by=ADA, decided_at=BEGIN, reason="Use <spot>.")
-    confirmation = Confirmation(usd=asked.usd, command=asked.command, channel=PLACE.channel)
     return {
-        "price to confirm": confirm.message(confirmation, confirm.question(what, asked.usd, Decimal(60))),
+        "price to confirm": confirm.message(DRAFT, confirm.question(what, asked.usd, Decimal(60))),
         "price not confirmed": confirm.dropped(),
         "approval asked": approval.asked(asked),
         "approval sent": approval.sent(asked),

@@ -238,7 +238,7 @@ class Person:
         return str(session.get("status", ""))
 
     def deliveries(self) -> list[JSON]:
-        """The attempts to deliver events to the app, oldest first: {event_id, attempt, reason, acked, at}."""
+        """The attempts to deliver events to the app, oldest first: {event_id, ts, attempt, reason, acked, at}."""
         made: list[JSON] = self._http.get("/sandbox/deliveries").raise_for_status().json()
         return made
 

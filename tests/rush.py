@@ -1,4 +1,4 @@
-"""Many concurrent questions in one channel, and the order and times in which their answers appear."""
+"""Many concurrent questions in one channel, the order and times of their answers, and what another channel waits."""
 
 import statistics
 import tempfile
@@ -16,7 +16,7 @@ from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from tests.answering import Line, Place
 from tests.fakes.upstream import Upstream
-from tests.person import MIXTRAL
+from tests.person import GENERAL, MIXTRAL
 from workers.processes import Children
 from workers.sandbox.valkey import free_port, valkey
 
@@ -25,6 +25,8 @@ WORDS = 40
 FIRST_TOKEN = 0.2
 """Seconds that the engine takes for its first token."""
 IDLE_LIMIT = 0.25
+CROWD = 150
+"""Number of questions in one channel while another channel asks one."""
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -72,6 +74,39 @@ def rush(place: Place, engine: Upstream, *, timeout: float) -> Seen:
         calls={method: methods.count(method) for method in sorted(set(methods))},
         refused=sum(call["status"] == 429 for call in made),
     )
+
+
+class BesideACrowd(Struct, frozen=True, kw_only=True):
+    """What a question waits for while another channel has asked `CROWD` questions before it. In seconds."""
+
+    first: float
+    """Until its first text."""
+    whole: float
+    """Until its answer was complete."""
+    passed: int
+    """Number of the crowd's questions whose first text was posted between the question and its first text."""
+
+
+def beside_a_crowd(place: Place, engine: Upstream, *, crowd: int = CROWD, timeout: float) -> BesideACrowd:
+    """Ask `crowd` questions in one channel, then one in another; do not wait for the crowd's answers."""
+    engine.script = lambda body: {
+        "text": " ".join([body["messages"][-1]["content"]] * WORDS),
+        "delay": 0.05,
+        "hang": FIRST_TOKEN,
+    }
+    crowd_began, crowded = len(engine.asked), {place.robin.say(MIXTRAL, f"@mixtral number{n}") for n in range(crowd)}
+    place.robin.wait_for(lambda _: len(engine.asked) > crowd_began, timeout)  # the crowd is being answered
+    posted = len(_answered(place, crowded))
+    ts = place.robin.say(GENERAL, "@mixtral alone")
+    began = time.monotonic()
+    answer = place.answer(ts, "alone", channel=GENERAL, timeout=timeout)
+    first, passed = float(answer["ts"]) - float(ts), len(_answered(place, crowded)) - posted
+    place.robin.wait_for(lambda _: f"{GENERAL}:{ts}".encode() not in place.redis.hkeys(QUESTIONS), timeout)
+    return BesideACrowd(first=first, whole=time.monotonic() - began, passed=passed)
+
+
+def _answered(place: Place, threads: set[str]) -> list[str]:
+    return [m["ts"] for m in place.robin.messages(MIXTRAL) if m.get("reply_count") and m["ts"] in threads]
 
 
 def idle(place: Place, engine: Upstream, channel: str, times: int) -> list[float]:
@@ -129,6 +164,7 @@ def rows():
             )
         seen = rush(place, engine, timeout=180)
     whole = sum(answer.split().count(f"number{n}") == WORDS for n, answer in enumerate(seen.answers))
+    yield from beside_rows()
     yield (
         f"{QUESTIONS_AT_ONCE} questions at once in one channel: all answers complete",
         f"{seen.took:.0f} s",
@@ -138,6 +174,18 @@ def rows():
     yield "complete answers, messages", f"{whole}, {sum(seen.messages)}", f"{QUESTIONS_AT_ONCE}, {QUESTIONS_AT_ONCE}"
     yield "calls", ", ".join(f"{method} {count}" for method, count in seen.calls.items()), ""
     yield "calls that Slack refused with 429", f"{seen.refused}", "0"
+
+
+def beside_rows():
+    """Rows for `make bench`: a question in one channel beside a crowd in another, at Slack's real rates."""
+    with tempfile.TemporaryDirectory(prefix="mxr-") as folder, running(Path(folder)) as (place, engine):
+        seen = beside_a_crowd(place, engine, timeout=600)
+    yield (
+        f"first text of a question in one channel behind {CROWD} in another, without the engine's time",
+        f"{seen.first - FIRST_TOKEN:.1f} s, after {seen.passed} of theirs",
+        "limit 2 s",
+    )
+    yield "the whole answer to it", f"{seen.whole:.1f} s", ""
 
 
 if __name__ == "__main__":

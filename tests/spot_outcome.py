@@ -6,11 +6,12 @@ from decimal import Decimal
 from msgspec import Struct
 from rich.table import Table
 
+from tests.rivals import SKYSERVE_SAVING, constant
 from tests.spot_weather import DAY
 
 WANTED = 3
 ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
-THEIRS = "SkyServe's paper: 43 % below on demand"
+THEIRS = constant(f"SkyServe's paper: {SKYSERVE_SAVING} % below on demand")
 
 
 class Policy(Struct, frozen=True, kw_only=True):

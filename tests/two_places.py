@@ -12,6 +12,7 @@ from tests.builders.recipes import SCRIPTED
 from tests.fakes.aws import KEYS, AwsCloud
 from tests.fakes.driver import FakeDriver
 from tests.fakes.gcp import GcpCloud
+from tests.fakes.probes import told
 from workers.api import Deployments
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import DriverError, NoAnswer, Refused
@@ -265,8 +266,8 @@ class Clock:
 
 def quiet(monkeypatch):
     """Machines of the stand-ins have no engine: every probe passes."""
-    monkeypatch.setattr("workers.control.sweeper.probe", lambda *_, **__: None)
-    monkeypatch.setattr("workers.control.sweeper.key_is_enforced", lambda *_: True)
-    monkeypatch.setattr("workers.control.sweeper.cannot_complete", lambda *_, **__: None)
+    monkeypatch.setattr("workers.control.sweeper.probe", told(None))
+    monkeypatch.setattr("workers.control.sweeper.key_is_enforced", told(True))
+    monkeypatch.setattr("workers.control.sweeper.cannot_complete", told(None))
     answer = TestAnswer(text="mustard", seconds=0.1)
     monkeypatch.setattr("workers.control.advance.completion", lambda *_, **__: answer)

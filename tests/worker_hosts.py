@@ -6,6 +6,7 @@ from tests.builders.events import PLACE
 from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes.driver import FakeDriver
+from tests.fakes.probes import told
 from workers.api import Deployments
 from workers.control.advance import Advance
 from workers.control.sweeper import Sweeper
@@ -22,9 +23,9 @@ class Company:
     """One Valkey, one cloud, a clock, and hosts whose local machines only they can see."""
 
     def __init__(self, redis, monkeypatch):
-        monkeypatch.setattr("workers.control.sweeper.probe", lambda *_, **__: None)
-        monkeypatch.setattr("workers.control.sweeper.key_is_enforced", lambda _: True)
-        monkeypatch.setattr("workers.control.sweeper.cannot_complete", lambda *_, **__: None)
+        monkeypatch.setattr("workers.control.sweeper.probe", told(None))
+        monkeypatch.setattr("workers.control.sweeper.key_is_enforced", told(True))
+        monkeypatch.setattr("workers.control.sweeper.cannot_complete", told(None))
         monkeypatch.setattr("workers.control.advance.completion", lambda *_, **__: TestAnswer(text="!", seconds=0.1))
         self.redis, self.log, self.now = redis, Log(redis), NOON
         self.cloud = FakeDriver("fake", clock=lambda: self.now)
@@ -32,12 +33,12 @@ class Company:
         self.nudged, self.forwarded = [], []
         self.requests = Deployments(redis, self.nudged.append, {})
 
-    def host(self, name, *, installation="i-1", rung="fake here-1", clouds=("fake", "local")):
-        self.hosts[name] = Host(self, name, installation, rung, clouds)
+    def host(self, name, *, installation="i-1", rung="fake here-1", clouds=("fake", "local"), price=1):
+        self.hosts[name] = Host(self, name, installation, offer(rung, price, gpu=""), clouds)
         return self.hosts[name]
 
-    def launch(self):
-        return self.requests.launch(SCRIPTED, name="m", replicas=1, place=PLACE, limits=Limits(), once="m")
+    def launch(self, name="m"):
+        return self.requests.launch(SCRIPTED, name=name, replicas=1, place=PLACE, limits=Limits(), once=name)
 
     def settle(self, host, rounds=6):
         """Jobs and whole sweeps of one host; every other host observes its own machines."""
@@ -76,7 +77,7 @@ class Host:
             "clock": lambda: company.now,
             "host": name,
         }
-        rungs = ladder(offer(rung, gpu=""))
+        rungs = ladder(rung)
         self.advance = Advance(
             ladder=lambda *_: (rungs, ""), forward=lambda *sent: company.forwarded.append(sent), **shared
         )

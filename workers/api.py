@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 
 from recipes.schema import Recipe
 from workers.clouds.driver import Driver
+from workers.decision.worker_absence import WorkersAway, away_by_age
 from workers.deployment.condition import is_ending
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
@@ -41,10 +42,13 @@ from workers.deployment.keys import new_key, new_key_id
 from workers.deployment.ledger import Book
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import KEPT_AFTER_END, Log, Stamp, new_id, stamp
+from workers.deployment.orphans import Orphan, Orphans
 from workers.deployment.past import Past
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
+from workers.heartbeats import Heartbeat, read
+from workers.lease import SWEEPER, is_held
 from workers.nudges import Nudge
 from workers.placement.limits import Limits
 from workers.settings import KEEP_TRYING_EVERY
@@ -136,6 +140,7 @@ class Deployments:
         self._key_uses = KeyUses(redis)
         self._past = Past(self._log)
         self._confidential = Confidential(self._log, os.environ)
+        self._orphans = Orphans(redis)
         self._nudge = nudge
         self._drivers = drivers
         self._keep_trying_every = keep_trying_every
@@ -320,6 +325,19 @@ class Deployments:
         there = {state.id for state in self.all()}
         missing = {name: id_ for name, id_ in self._log.names().items() if id_ not in there}
         return tuple(sorted(name for name, id_ in missing.items() if not self._is_readable(id_)))
+
+    def heartbeats(self) -> tuple[list[Heartbeat], bool]:
+        """The newest sign of each part of each worker, and whether a sweeper holds its lease. Raises RedisError."""
+        return read(self._redis), is_held(self._redis, SWEEPER)
+
+    def orphans(self) -> list[Orphan]:
+        """Machines that run and that no log contains, dearest first, as of the last lists. Raises RedisError."""
+        return self._orphans.running(self._clock())
+
+    def workers_away(self) -> WorkersAway | None:
+        """Which workers have not answered for a minute; None if they do. Raises RedisError."""
+        beats, swept = self.heartbeats()
+        return away_by_age(beats, swept=swept)
 
     def _is_readable(self, deployment: DeploymentId) -> bool:
         try:

@@ -8,6 +8,9 @@ from datetime import timedelta
 from redis import Redis
 from redis.exceptions import LockError, RedisError
 
+SWEEPER = "sweeper"
+"""Name of the lease of the process that observes all machines."""
+
 
 def is_held(redis: Redis, name: str) -> bool:
     """Whether any process holds the lease."""
@@ -60,3 +63,46 @@ class Lease:
     def _renew_until(self, done: threading.Event) -> None:
         while not done.wait(self._ttl / 3):
             self.renew()
+
+
+class Leases:
+    """Leases of one process that are renewed together, by one thread. Safe to use from several threads."""
+
+    def __init__(self, redis: Redis, ttl: timedelta) -> None:
+        self._redis, self._ttl = redis, ttl
+        self._held: set[Lease] = set()
+        self._closed = threading.Event()
+        self._renewal: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def held(self, name: str) -> Iterator[bool]:
+        """Take the lease, keep it, and release it. Yields whether it was free."""
+        lease = Lease(self._redis, name, self._ttl)
+        if not lease.acquire():
+            yield False
+            return
+        with self._lock:
+            self._held.add(lease)
+            if self._renewal is None:
+                self._renewal = threading.Thread(target=self._renew_until_closed, name="leases", daemon=True)
+                self._renewal.start()
+        try:
+            yield True
+        finally:
+            with self._lock:
+                self._held.discard(lease)
+            lease.release()
+
+    def close(self) -> None:
+        """End the renewal."""
+        self._closed.set()
+        if self._renewal is not None:
+            self._renewal.join()
+
+    def _renew_until_closed(self) -> None:
+        while not self._closed.wait(self._ttl.total_seconds() / 3):
+            with self._lock:
+                held = tuple(self._held)
+            for lease in held:
+                lease.renew()

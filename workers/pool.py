@@ -11,10 +11,14 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.worker_pool import WorkerPool
 
+from workers.heartbeats import Pulse, WorkerPart
 from workers.processes import die_with_parent
+from workers.redis_failures import failure_of
+from workers.writable import wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +31,23 @@ _fork = multiprocessing.get_context("fork")
 class TiedWorker(Worker):
     """An RQ worker whose job's process ends with it, so that no orphaned job runs concurrently with its repetition."""
 
+    pulse: Pulse | None = None
+
+    def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+        super().heartbeat(*args, **kwargs)
+        if self.pulse is not None:
+            self.pulse.beat()
+
     def main_work_horse(self, *args: Any, **kwargs: Any) -> Any:
         die_with_parent(self.pid or os.getppid())
         return super().main_work_horse(*args, **kwargs)
 
 
-def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent: int) -> None:
+def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent: int, host: str) -> None:
     die_with_parent(parent)
     redis = connect()
+    wait_for(redis)  # otherwise the pool would start a process that fails at once, every second
+    logging.getLogger("rq.worker").addFilter(_without_traceback)
     worker = TiedWorker(
         [Queue(queue, connection=redis) for queue in queues],
         name=name,
@@ -44,7 +57,19 @@ def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent
         maintenance_interval=10,
         log_job_description=False,
     )
-    worker.work(with_scheduler=False, logging_level="WARNING")
+    worker.pulse = Pulse(redis, WorkerPart.JOBS, host)
+    try:
+        worker.work(with_scheduler=False, logging_level="WARNING")
+    except RedisError as error:
+        logger.warning("a process that does jobs is started again: %s", failure_of(error).in_full)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A failure of Redis ends each process of RQ; its cause is one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, RedisError):
+        record.msg, record.args, record.exc_info = "RQ: %s", (failure_of(error).in_full,), None
+    return True
 
 
 def _sweep(run: Callable[[threading.Event], None], parent: int) -> None:
@@ -65,16 +90,21 @@ class WorkerProcesses(WorkerPool):
         *,
         queues: Sequence[str],
         num_workers: int,
+        host: str,
+        pulse: Pulse,
     ) -> None:
+        """`host`: id of this worker host. `pulse`: its connection needs a short timeout, to end within seconds."""
         super().__init__(list(queues), connection=connect(), num_workers=num_workers)
         self._queues_read = tuple(queues)
         self._connect = connect
         self._sweep = sweep
+        self._host = host
+        self._pulse = pulse
         self._sweeper: BaseProcess | None = None
 
     def get_worker_process(self, name: str, *_: Any, **__: Any) -> BaseProcess:
         return _fork.Process(
-            target=_work, args=(name, self._connect, self._queues_read, os.getpid()), name=f"worker {name}"
+            target=_work, args=(name, self._connect, self._queues_read, os.getpid(), self._host), name=f"worker {name}"
         )
 
     def start_workers(self, *args: Any, **kwargs: Any) -> None:
@@ -84,6 +114,7 @@ class WorkerProcesses(WorkerPool):
     def check_workers(self, respawn: bool = True) -> None:
         super().check_workers(respawn)
         self._keep_sweeping()
+        self._pulse.beat()
 
     def stop_workers(self) -> None:
         """End all children: by a warm shutdown, and by SIGKILL after GRACE, which is safe for jobs at any line."""

@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -17,6 +18,24 @@ PR_SET_PDEATHSIG = 1
 
 RESTART_AFTER = 1.0
 """Minimum time between two starts of the same child, in seconds."""
+
+
+MAX_DESCRIPTORS = 65_536
+"""Maximum number of descriptors that is asked for; some programs close all possible ones when they start."""
+
+
+def raise_descriptors() -> int:
+    """Raise this process's limit of open descriptors to its hard limit. Returns the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError) as error:  # macOS admits fewer than its hard limit says
+        logger.warning("the limit of %d open descriptors cannot be raised to %d: %s", soft, wanted, error)
+        return soft
+    return wanted
 
 
 def die_with_parent(parent: int) -> None:

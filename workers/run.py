@@ -3,14 +3,12 @@
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 from msgspec.structs import replace
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from recipes.schema import Recipe
 from workers.api import Deployments
@@ -19,6 +17,7 @@ from workers.clouds.driver import Driver
 from workers.clouds.gcp.driver import GcpDriver
 from workers.clouds.local.driver import LocalDriver
 from workers.clouds.quotes import sources
+from workers.clouds.sdks import import_sdks
 from workers.clouds.usability import statuses
 from workers.control import cost_metrics
 from workers.control.advance import Advance
@@ -27,6 +26,7 @@ from workers.control.sweeper import Sweeper
 from workers.deployment.identity import agree
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
+from workers.heartbeats import Pulse, WorkerPart
 from workers.nudges import forward, nudge
 from workers.placement.catalog import PricesError
 from workers.placement.explain_empty import why_empty
@@ -36,7 +36,9 @@ from workers.placement.limits import Limits
 from workers.placement.planner import plan
 from workers.placement.shared_prices import reader
 from workers.pool import WorkerProcesses
+from workers.processes import raise_descriptors
 from workers.settings import QUEUE, Settings, from_environ, host_of, kept, queue_of
+from workers.writable import wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,9 @@ WORKERS = 4
 
 ANSWERS_WITHIN = 5.0
 """Timeout of Redis in seconds. A frozen Redis accepts connections and never answers."""
+
+PULSE_WITHIN = 0.5
+"""The same for the heartbeat of the process that restarts the others, and must end within seconds."""
 
 
 def connect(url: str, answers_within: float = ANSWERS_WITHIN) -> Redis:
@@ -129,6 +134,7 @@ def wire_advance(*, forwards: bool) -> Advance:
 
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
+    descriptors = raise_descriptors()
     redis = connect(settings.redis_url)
     refresher = PriceRefresher(redis, partial(sources, settings.environ), every=settings.prices_every, clock=now)
     threading.Thread(target=refresher.run, args=(stop,), name="prices", daemon=True).start()
@@ -148,6 +154,7 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
         clock=now,
         host=host_of(settings.home),
         audit_kept=settings.audit_kept,
+        probes_at_once=descriptors * 3 // 4,
     )
     sweeper.run(stop)
 
@@ -163,24 +170,14 @@ def main(environ: Mapping[str, str]) -> None:
         lambda stop: run_sweeper(settings, stop),
         queues=(QUEUE, queue_of(host_of(settings.home))),
         num_workers=WORKERS,
+        host=host_of(settings.home),
+        pulse=Pulse(connect(settings.redis_url, PULSE_WITHIN), WorkerPart.POOL, host_of(settings.home)),
     )
-    logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers_of(settings)))
+    drivers = drivers_of(settings)
+    # Before the pool forks: otherwise each job imports them anew. A job that needs them would wait as long.
+    import_sdks(cloud for cloud, driver in drivers.items() if driver.status().usable)
+    logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers))
     pool.start(logging_level="WARNING")
-
-
-def wait_for(redis: Redis) -> None:
-    """Return once Redis answers; the first error is logged."""
-    logged = False
-    while True:
-        try:
-            redis.ping()
-        except RedisConnectionError as error:
-            if not logged:
-                logger.warning("waiting for Redis: %s", error)
-            logged = True
-            time.sleep(1)
-        else:
-            return
 
 
 def now() -> datetime:

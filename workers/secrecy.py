@@ -16,6 +16,11 @@ SHAPES = re.compile(
     r"|ya29\.[A-Za-z0-9_-]{16,}"  # Google
     r"|gh[pousr]_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}"
     r"|(?i:(?<=bearer )[A-Za-z0-9._~+/=-]{8,})"
+    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web tokens
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!----END))*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
+    r"|(?i:x-amz-(?:signature|credential|security-token)=[^&\s\"']+)"  # presigned addresses
+    r"|(?i:secret_?access_?key[\"']?\s?[:=]\s?[\"']?[A-Za-z0-9/+=]{16,})"
+    r"|(?<=://)[^/\s:@\"']*:[^/\s@\"']+(?=@)"  # a password in an address
 )
 
 

@@ -19,6 +19,7 @@ from bot.slack.message import Message
 from bot.slack.reading import SETTLES
 from bot.views import card_refusals
 from bot.views.card import CARD, card
+from workers.decision.worker_absence import WorkersAway
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
@@ -58,7 +59,10 @@ class Cards:
         calls: SlackCalls,
         key_of: Callable[[DeploymentId], str | None],
         clock: Callable[[], datetime],
+        away: Callable[[], WorkersAway | None] = lambda: None,
     ) -> None:
+        """`away`: which workers do not answer."""
+        self._away = away
         self.records = CardRecords(redis)
         self._alerts = CardAlerts(calls, self.records, key_of, clock)
         self._launches = LaunchRecord(redis)
@@ -86,7 +90,7 @@ class Cards:
 
     def _show_card(self, state: Deployment, record: CardRecord, *, tick: bool) -> None:
         self._launches.note(state)
-        message = card(state, self._now(), self._launches.usual(state))
+        message = card(state, self._now(), self._launches.usual(state), self._away())
         digest = _digest(message)
         if record.ts is None and self._stands_already(state, record):
             logger.info("card of %s adopted", state.id)

@@ -13,9 +13,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.cards.card_message import Cards, Later
+from bot.cards.worker_redraws import WorkerRedraws
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed
 from bot.views.card import changes_every
+from workers.decision.worker_absence import WorkersAway
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -82,14 +84,19 @@ class Follower:
         ready: Callable[[DeploymentId], None] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         lease_for: timedelta = LEASE,
+        away: Callable[[], WorkersAway | None] = lambda: None,
     ) -> None:
-        """`ready` is called whenever a deployment is found ready or ended; it must not block."""
+        """`ready` is called whenever a deployment is found ready or ended; it must not block.
+
+        `away`: which workers do not answer.
+        """
         self._deployments = deployments
         self._redis: Any = redis
         self._ready = ready
         self._now = clock
         self._lease = Lease(redis, "follower", lease_for)
-        self._cards = Cards(redis, slack, deployments.key, clock)
+        self._cards = Cards(redis, slack, deployments.key, clock, away)
+        self._redraws = WorkerRedraws(away)
         self._tasks: dict[DeploymentId, Task] = {}
         self._unreadable: set[DeploymentId] = set()
         """Deployments whose logs this version cannot read. They are ignored until the next start of a follower."""
@@ -115,6 +122,7 @@ class Follower:
         tidy_at = time.monotonic()
         while not stop.is_set() and self._lease.renew():
             position = self._read(position)
+            self._changed(*self._redraws.changed(self._deployments.all, self._now()))
             self._work(stop)
             if time.monotonic() > check_all_at:
                 check_all_at = time.monotonic() + CHECK_ALL_EVERY.total_seconds()

@@ -237,7 +237,11 @@ def _log_nothing() -> None:
 def _log_to_stderr() -> None:
     import logging
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    from bot.cli.masked_log import MaskedFormatter, secrets_of
+
+    to_stderr = logging.StreamHandler()
+    to_stderr.setFormatter(MaskedFormatter(secrets_of(os.environ)))
+    logging.basicConfig(level=logging.INFO, handlers=[to_stderr])
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 

@@ -1,28 +1,34 @@
-"""Checks of Redis for `mixtral-bot check`: persistence, eviction, the installation's id, and the worker."""
+"""Checks of Redis for `mixtral-bot check`: persistence, eviction, writes, access, and the installation's id."""
 
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from bot.cli.check_workers import workers
 from workers.clouds.findings import Finding
-from workers.control.sweeper import LEASE
 from workers.deployment.identity import held
-from workers.deployment.log import Log
 from workers.errors import WorkersError
-from workers.lease import is_held
+from workers.redis_failures import failure_of
 from workers.settings import from_environ
+from workers.writable import write
 
-SWEEPER_RESTARTS_WITHIN = 2.0  # maximum seconds until another sweeper takes over the lease of one that ended
+FULL_FROM = 0.9
+"""Part of maxmemory from which it is reported."""
+SLOW = 0.1
+"""Duration of a call, in seconds, from which it is reported."""
 
 
 def redis(environ: Mapping[str, str]) -> list[Finding]:
-    """Check persistence, eviction, the installation's id and the worker; one finding if Redis does not answer."""
+    """Check persistence, eviction, writes, access, the installation's id and the workers; one finding on a failure."""
     found = partial(Finding, about="Redis", what="")
     url = environ.get("REDIS_URL", "")
     if not url:
@@ -32,19 +38,24 @@ def redis(environ: Mapping[str, str]) -> list[Finding]:
         client: Any = Redis.from_url(
             url, socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0), retry_on_timeout=False
         )
-        return [_persistence(client), *_eviction(client), *_installation(client, environ), *_worker(client)]
+        refused = list(_writes(client))
+        return [
+            *(_persistence(client), *_disk(client), *_eviction(client), *refused, *_memory(client), *_speed(client)),
+            *(*_access(url), *_installation(client, environ), *workers(client, accepts_writes=not refused)),
+        ]
     except ValueError:  # its text may quote a part of the password
         says, mend = "REDIS_URL is not a Redis address", "write it as redis://localhost:6379/0"
     except (RedisError, OSError) as error:
-        says, mend = " ".join(str(error).split()).rstrip("."), "start it, or correct REDIS_URL"
+        failure = failure_of(error)
+        says, mend = failure.in_full, failure.mend
     return [found(works=False, says=says, mend=mend)]
 
 
 def _persistence(client: Any) -> Finding:
     found = partial(Finding, about="Redis", what="")
     if not client.info("persistence").get("aof_enabled"):
-        return found(works=False, says="answers, but loses data in a crash", mend="start it with --appendonly yes")
-    match _appendfsync(client):
+        return found(works=False, says=f"answers, but {_without_aof(client)}", mend="start it with --appendonly yes")
+    match _config(client, "appendfsync"):
         case "always":
             return found(works=True, says="answers, and stores every append on disk")
         case "everysec":
@@ -63,9 +74,82 @@ def _persistence(client: Any) -> Finding:
             return found(works=False, says=says, mend="set appendfsync always, or everysec")
 
 
-def _appendfsync(client: Any) -> str | None:
+def _without_aof(client: Any) -> str:
+    match _config(client, "save"):
+        case "":
+            lost = "everything: appendonly is no, and it stores no snapshots"
+        case None:
+            lost = "data: appendonly is no, and when it stores snapshots is not known, because CONFIG is refused"
+        case save:
+            lost = f"all changes since its last snapshot: appendonly is no, and snapshots are stored by `save {save}`"
+    return f"loses data in a crash, or at a restart, {lost}. Machines that were bought then run on unknown"
+
+
+def _disk(client: Any) -> Iterator[Finding]:
+    """Whether its last write to disk failed. It then refuses writes, or will lose them."""
+    info = client.info("persistence")
+    for name, what in (("aof_last_write_status", "append-only file"), ("rdb_last_bgsave_status", "snapshot")):
+        if info.get(name, "ok") != "ok":
+            says = f"its last write of the {what} to disk failed, so it refuses writes: its disk may be full"
+            yield Finding(about="Redis", what="disk", works=False, says=says, mend="free space on the disk of Redis")
+
+
+def _writes(client: Any) -> Iterator[Finding]:
+    """Whether it accepts a write."""
     try:
-        value = client.config_get("appendfsync").get("appendfsync")
+        write(client)
+    except RedisError as error:
+        failure = failure_of(error)
+        says = f"{failure.in_full}, so nothing can be launched, scaled or ended"
+        yield Finding(about="Redis", what="writes", works=False, says=says, mend=failure.mend)
+
+
+def _memory(client: Any) -> Iterator[Finding]:
+    """Whether it has memory for more."""
+    memory = client.info("memory")
+    used, most = memory.get("used_memory", 0), memory.get("maxmemory", 0)
+    if most and used > FULL_FROM * most:
+        says = f"{100 * used // most} % of maxmemory is used; at 100 % it refuses writes"
+        yield Finding(about="Redis", what="memory", works=None, says=says, mend="raise maxmemory")
+
+
+def _speed(client: Any) -> Iterator[Finding]:
+    began = time.monotonic()
+    client.ping()
+    took = time.monotonic() - began
+    if took > SLOW:
+        says = f"one call takes {1000 * took:.0f} ms: commands in Slack need several within its 3 s, and are late"
+        yield Finding(about="Redis", what="speed", works=None, says=says, mend="move it closer, or see its load")
+
+
+def _access(url: str) -> Iterator[Finding]:
+    """Whether others can reach a Redis without a password. Jobs in its queue are code, which the workers run."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix" or parts.password or not parts.hostname:
+        return
+    addresses = _addresses(parts.hostname)
+    if all(address.is_loopback for address in addresses):
+        return
+    public = any(address.is_global for address in addresses)
+    says = (
+        f"REDIS_URL has no password, and {parts.hostname} is not a loopback address: whoever reaches it reads the keys "
+        "of all endpoints, and can have the workers run any program"
+    )
+    mend = "set `requirepass` and write the password into REDIS_URL"
+    yield Finding(about="Redis", what="access", works=False if public else None, says=says, mend=mend)
+
+
+def _addresses(host: str) -> list[IPv4Address | IPv6Address]:
+    try:
+        return [ip_address(str(found[4][0]).partition("%")[0]) for found in socket.getaddrinfo(host, None)]
+    except (OSError, ValueError):
+        return []  # it has answered: it is a name that only the client of Redis could resolve
+
+
+def _config(client: Any, name: str) -> str | None:
+    """A setting of Redis; None if it refuses CONFIG."""
+    try:
+        value = client.config_get(name).get(name)
     except ResponseError:
         return None
     return str(value) if value is not None else None
@@ -94,25 +178,3 @@ def _installation(client: Redis, environ: Mapping[str, str]) -> Iterator[Finding
             f"set MIXTRAL_INSTALLATION={theirs} if this host is a part of {theirs}, or REDIS_URL to the Redis of {home}"
         )
         yield Finding(about="Redis", what="installation", works=False, says=says, mend=mend)
-
-
-def _worker(client: Redis) -> Iterator[Finding]:
-    """Check that a sweeper renews its lease. One that is stopped or frozen loses it."""
-    found = partial(Finding, about="worker", what="")
-    until = time.monotonic() + SWEEPER_RESTARTS_WITHIN
-    deployments = len(Log(client).names())
-    while not (there := is_held(client, LEASE)) and deployments and time.monotonic() < until:
-        time.sleep(0.2)
-    if there:
-        yield found(works=True, says="observes the machines")
-        return
-    mend = "start `mixtral-bot worker`; if it runs, end and start it again, and see its log"
-    if deployments:
-        which = "the deployment" if deployments == 1 else f"the {deployments} deployments"
-        says = (
-            f"none answers: the machines of {which} are not observed, nothing is launched or ended, and each machine "
-            "ends itself when its lease has passed"
-        )
-        yield found(works=False, says=says, mend=mend)
-    else:
-        yield found(works=None, says="none runs yet", mend="start `mixtral-bot worker`")

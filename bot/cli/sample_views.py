@@ -103,7 +103,7 @@ def _launch_form() -> JSON:
         variables=("SAMPLE",),
         price=price_now(RUNGS, ""),
     )
-    return launch_form.modal(entered, offered, opened_in="", asks_channel=True)
+    return launch_form.modal(entered, offered, draft="d-1", asks_channel=True)
 
 
 def _state(*events: AnyEvent) -> Deployment:

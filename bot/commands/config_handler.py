@@ -7,6 +7,7 @@ from bot.commands.errors import CommandError, Denied, NotShown
 from bot.commands.lookup import check_present, seen
 from bot.language.channel_settings import ChannelSettings
 from bot.language.question import is_direct
+from bot.prompting.drafts import ConfigDraft
 from bot.slack.message import NOTHING, Message
 from bot.views import channel_config
 from workers.deployment.asked import note
@@ -24,7 +25,8 @@ def config(caller: Caller, context: CommandContext) -> Message:
     if not may_configure(caller.channel, caller, context):
         return channel_config.shown(settings, caller.channel, f"{_who(context)} can change them.")
     check_present(caller, context, "Settings have no effect here", "type the command again")
-    view = channel_config.modal(settings, caller.channel, askable_here(caller, context))
+    draft = context.drafts.add(caller.user, ConfigDraft(channel=caller.channel))
+    view = channel_config.modal(settings, draft, caller.channel, askable_here(caller, context))
     try:
         context.channels.open_modal(caller.once, view)
     except NotShown:  # as after a mention, which opens no modal

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, Unconfirmed
+from bot.commands.errors import Unconfirmed
 from bot.language.confirmation import Confirmation
 from bot.views import confirm
-from bot.views.amounts import count, usd_per_hour
+from bot.views.amounts import count
 from bot.views.escape import escape
 from workers.decision.ceiling import raised
 from workers.deployment.state import Deployment
@@ -30,12 +30,7 @@ def check_confirmed(what: str, asked: Confirmation, caller: Caller, context: Com
     above, confirmed = context.confirm_above, caller.confirmed
     if asked.usd <= above or (confirmed is not None and asked.usd <= confirmed):
         return
-    if not confirm.is_confirmable(asked):
-        raise CommandError(
-            f"{what} costs more than {usd_per_hour(above)} at the cheapest offer, which has to be confirmed, and its "
-            "command is too long for a button: nothing was started. Put its variables into the recipe's file."
-        )
-    raise Unconfirmed(asked, confirm.question(what, asked.usd, above))
+    raise Unconfirmed(context.drafts.add(caller.user, asked), confirm.question(what, asked.usd, above))
 
 
 def check_scale_confirmed(

@@ -12,8 +12,8 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
 from bot.language.question import Question, QuestionKey
-from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.store import Threads
 from bot.slack.message import JSON
@@ -82,8 +82,8 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     threads: Threads
     settings: ChannelStore
     """What people have set for each channel."""
-    drafts: AskDrafts
-    """What the open Ask forms are about."""
+    drafts: Drafts
+    """What open forms and questions with buttons are about."""
     channels: Channels
     admins: Collection[str]
     sight: Sight

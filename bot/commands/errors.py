@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-from bot.language.confirmation import Confirmation
 from bot.language.direct_request import WantedDeed
 from bot.slack.message import Message
 
@@ -57,9 +56,10 @@ class WrongInput(CommandError):
 class Unconfirmed(Exception):
     """The person has to confirm the price first. The sentence asks them; nothing was done yet."""
 
-    def __init__(self, confirmation: Confirmation, sentence: str) -> None:
+    def __init__(self, draft: str, sentence: str) -> None:
+        """`draft`: the id of the stored confirmation."""
         super().__init__(sentence)
-        self.confirmation = confirmation
+        self.draft = draft
         self.sentence = sentence
 
 

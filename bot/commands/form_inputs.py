@@ -102,12 +102,6 @@ def command_of(entered: Entered, zone: tzinfo = UTC) -> Launch:
     return replace(command, limits=limits)
 
 
-def kept(entered: Entered, metadata: JSON) -> Entered:
-    """The values with the clocks that the form keeps in its metadata."""
-    given = {name: metadata.get(name) for name in ("stop_after_idle", "hours")}
-    return replace(entered, **{name: text for name, text in given.items() if isinstance(text, str)})
-
-
 def _clocks(entered: Entered) -> dict[str, Any]:
     try:
         return {

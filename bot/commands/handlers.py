@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from bot.commands.answer_handlers import rated
@@ -45,9 +44,10 @@ from bot.language.command import (
     UsageError,
 )
 from bot.language.question import Question
+from bot.prompting.drafts import ChoiceDraft
 from bot.prompting.routing import NotRouted, route
 from bot.slack.message import NOTHING, Message
-from bot.views import end_question
+from bot.views import end_question, missing_workers, orphans
 from bot.views import endpoint as endpoint_view
 from bot.views import help as help_view
 from bot.views import logs as logs_view
@@ -56,7 +56,7 @@ from bot.views import refusal as refusal_view
 from bot.views import status as status_view
 from bot.views.alerts import KEPT_FOR
 from bot.views.amounts import duration, moment
-from bot.views.answer_choice import choice, chosen
+from bot.views.answer_choice import choice
 from bot.views.escape import code, escape
 from workers.api import KEEP_TRYING_FOR
 from workers.deployment.asked import note
@@ -121,7 +121,10 @@ def status(command: Status, caller: Caller, context: CommandContext) -> Message:
         shown = seen(caller, context)
         # Without their logs, the people who may see them are not known.
         lost = () if caller.outside else context.deployments.lost()
-        return status_view.overview(shown, context.now(), lost=lost)
+        away = missing_workers.in_list(context.deployments.workers_away()) if shown else ""
+        unknown = orphans.in_list(context.deployments.orphans()) if caller.user in context.admins else ""
+        warnings = "\n".join(filter(None, (away, unknown)))
+        return status_view.overview(shown, context.now(), lost=lost, away=warnings)
     state = named(command.name, "status {}", caller, context)
     return status_view.detail(state, context.now(), rated=rated(state, context))
 
@@ -153,26 +156,33 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         check(Permission.ASK, found.deployment, caller, context)
     check_present(caller, context, "The question was not sent", "ask again")
     if isinstance(found, NotRouted):
-        return choice(found.sentence, question, found.choices, found.prompt, found.why)
+        draft = context.drafts.add(caller.user, ChoiceDraft(question=replace(question, text=found.prompt)))
+        return choice(found.sentence, draft, found.choices, found.why)
     context.answers.ask(question)
     return _asked(found.deployment.name)
 
 
-def ask_again(value: str, caller: Caller, context: CommandContext) -> Message:
-    """Send the question in a button's value to the deployment that the button names, if the caller may see it."""
-    try:
-        question = chosen(value)
-    except MsgspecError as error:
-        raise CommandError("This button is no longer valid. Ask again.") from error
-    if question.deployment is None or question.channel != caller.channel:
+def ask_again(draft: str, state: Deployment, caller: Caller, context: CommandContext) -> Message:
+    """Send a question that this person has written to the deployment that they have chosen, and may see."""
+    found = context.drafts.get(caller.user, draft, ChoiceDraft)
+    if found is None or found.question.channel != caller.channel:
         raise CommandError("This button is no longer valid. Ask again.")
-    check(Permission.ASK, named(question.deployment, "ask {}: …", caller, context), caller, context)
-    # The person who clicks is the asker; the user in the value is not trusted.
-    asked = replace(question, team=caller.team, user=caller.user, outside=caller.outside, response_url=None)
-    if not context.answers.ask(asked):
-        name = escape(question.deployment)
+    check(Permission.ASK, state, caller, context)
+    name = escape(state.name)
+    if is_ending(state):
+        raise CommandError(f"*{name}* has ended, so it was not asked.", hint=f"{SLASH} status")
+    chosen = replace(
+        found.question,
+        team=caller.team,
+        user=caller.user,
+        outside=caller.outside,
+        deployment=state.name,
+        chosen=True,
+        response_url=None,
+    )
+    if not context.answers.ask(chosen):
         return Message(text=f"*{name}* has been asked this already. To ask it again, write the question again.")
-    return _asked(question.deployment)
+    return _asked(state.name)
 
 
 def _asked(name: str) -> Message:

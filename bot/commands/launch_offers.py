@@ -1,6 +1,5 @@
 """The launch form: what it offers and costs now, and the launch when it is submitted."""
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -10,16 +9,17 @@ from redis.exceptions import RedisError
 
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, NotShown, WrongInput
-from bot.commands.form_inputs import at_input, command_of, entered_of, kept, read
+from bot.commands.form_inputs import at_input, command_of, entered_of, read
 from bot.commands.launch_handler import check_may_launch, launch
 from bot.commands.plan_handler import nearest_limits
 from bot.commands.recipe_catalog import name_from
 from bot.commands.visibility import Viewer
 from bot.commands.within_policy import within
-from bot.language.command import MAX_NAME, Launch
+from bot.language.command import MAX_NAME, SLASH, Launch
 from bot.language.end_times import end_of
 from bot.language.question import is_direct
 from bot.language.values import InvalidValue, is_secret
+from bot.prompting.drafts import LaunchDraft
 from bot.slack.message import JSON, NOTHING, Message
 from bot.views import help as help_view
 from bot.views import launch_form as view
@@ -37,6 +37,7 @@ PRICED_WITHIN = 1.0
 """Time in seconds for the prices of all recipes: the form has to open within three seconds of the press."""
 
 NARROWED = "Offers that the policy of this installation does not let you take are left out."
+TOO_OLD = f"This window has expired: nothing was started. Close it, and open it again with `{SLASH} launch`."
 NO_PRICE = "The price is not known now, because Redis does not respond. Your entries are kept: change one in a minute."
 
 
@@ -66,15 +67,21 @@ def first_view(command: Launch, caller: Caller, context: CommandContext, *, home
     entered = entered_of(command, default=context.recipes.default, channel=caller.channel or home, until=until)
     if entered.recipe not in context.recipes.names():
         entered = replace(entered, recipe=context.recipes.default, variables={})
-    asks = not caller.channel or is_direct(caller.channel)
-    return _view(entered, caller, context, asks=asks)
+    draft = LaunchDraft(
+        channel=caller.channel,
+        asks=not caller.channel or is_direct(caller.channel),
+        stop_after_idle=entered.stop_after_idle,
+        hours=entered.hours,
+    )
+    return _view(entered, caller, context, draft=context.drafts.add(caller.user, draft), asks=draft.asks)
 
 
 def next_view(shown: JSON, caller: Caller, context: CommandContext) -> JSON:
     """The form after a change, with the price of its present values, or why that is not known."""
-    opened_in, asks = _metadata(shown)
     try:
-        return _view(_entered(shown), replace(caller, channel=opened_in), context, asks=asks)
+        id_, draft = _draft(shown, caller, context)
+        asker = replace(caller, channel=draft.channel)
+        return _view(_entered(shown, draft), asker, context, draft=id_, asks=draft.asks)
     except CommandError as error:
         return view.repriced(shown, error.sentence)
     except (WorkersError, RecipeError) as error:
@@ -86,10 +93,10 @@ def next_view(shown: JSON, caller: Caller, context: CommandContext) -> JSON:
 
 def submitted(shown: JSON, caller: Caller, context: CommandContext) -> Message:
     """Launch, once for each form. Raises CommandError, WrongInput and what `launch` raises."""
-    opened_in, asks = _metadata(shown)
-    entered = _entered(shown)
-    channel = entered.channel if asks else opened_in
-    _check_reads(channel, caller, context, asks=asks)
+    _, draft = _draft(shown, caller, context)
+    entered = _entered(shown, draft)
+    channel = entered.channel if draft.asks else draft.channel
+    _check_reads(channel, caller, context, asks=draft.asks)
     command = command_of(entered, context.sight.zone(caller.user))
     try:
         recipe = context.recipes.get(entered.recipe)
@@ -118,8 +125,8 @@ def _check_reads(channel: str, caller: Caller, context: CommandContext, *, asks:
     raise Denied(f"{cause} Invite it with `/invite @mixtral`, and press Launch again in ten seconds.")
 
 
-def _view(entered: Entered, caller: Caller, context: CommandContext, *, asks: bool) -> JSON:
-    """`caller`: with the channel in which the form was opened; `asks`: whether it has an input for the channel."""
+def _view(entered: Entered, caller: Caller, context: CommandContext, *, draft: str, asks: bool) -> JSON:
+    """`caller`: with the channel in which it was opened; `draft`: its id; `asks`: whether it has an input for it."""
     launcher = replace(caller, channel=entered.channel or "") if asks else caller
     recipe = context.recipes.get(entered.recipe)
     least, most = bounds(recipe)
@@ -136,7 +143,7 @@ def _view(entered: Entered, caller: Caller, context: CommandContext, *, asks: bo
         secrets=[name for name in missing if is_secret(name)],
         price=_price(entered, recipe, launcher, context),
     )
-    return view.modal(entered, offered, opened_in=caller.channel, asks_channel=asks)
+    return view.modal(entered, offered, draft=draft, asks_channel=asks)
 
 
 def _recipes(context: CommandContext) -> Sequence[tuple[str, str]]:
@@ -172,22 +179,18 @@ def _values(shown: JSON) -> JSON:
     return values if isinstance(values, dict) else {}
 
 
-def _entered(shown: JSON) -> Entered:
+def _entered(shown: JSON, draft: LaunchDraft) -> Entered:
     """The values of the form. Raises WrongInput."""
-    try:
-        told = json.loads(shown.get("private_metadata") or "{}")
-    except (ValueError, TypeError):
-        told = {}
-    return kept(read(_values(shown)), told if isinstance(told, dict) else {})
+    return replace(read(_values(shown)), stop_after_idle=draft.stop_after_idle, hours=draft.hours)
 
 
-def _metadata(shown: JSON) -> tuple[str, bool]:
-    """The channel in which the form was opened, and whether it has an input for the channel."""
-    try:
-        told = json.loads(shown.get("private_metadata") or "{}")
-        return str(told["channel"]), bool(told["asks"])
-    except (ValueError, KeyError, TypeError):
-        return "", True
+def _draft(shown: JSON, caller: Caller, context: CommandContext) -> tuple[str, LaunchDraft]:
+    """The draft of the form, which its person opened, and the draft's id. Raises CommandError, RedisError."""
+    id_ = shown.get("private_metadata")
+    found = context.drafts.get(caller.user, id_, LaunchDraft) if isinstance(id_, str) else None
+    if found is None:
+        raise CommandError(TOO_OLD)
+    return str(id_), found
 
 
 def _once(shown: JSON, caller: Caller) -> str:

@@ -1,14 +1,13 @@
-"""PURE: what a person is asked to confirm before it is carried out, as the value of the button that confirms."""
+"""PURE: what a person is asked to confirm before it is carried out."""
 
 from decimal import Decimal
 
-import msgspec
 from msgspec import Struct
 
 from workers.deployment.events import DeploymentId
 
 
-class Confirmation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Confirmation(Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """A launch or a scale, and its price when the person was asked."""
 
     usd: Decimal
@@ -21,12 +20,3 @@ class Confirmation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the person asked; empty where there is no channel."""
     grant: str = ""
     """The id of the request that is granted."""
-
-
-def confirmation_of(value: str) -> Confirmation:
-    """Raises MsgspecError."""
-    return msgspec.json.decode(value, type=Confirmation)
-
-
-def value_of(confirmation: Confirmation) -> str:
-    return msgspec.json.encode(confirmation).decode()

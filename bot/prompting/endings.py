@@ -1,6 +1,6 @@
 """Ends a question that was answered, refused or withdrawn: its thread's session, its record, a withdrawn answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -16,12 +16,16 @@ from bot.prompting.withdrawal import Why, Withdrawn
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import Message
-from bot.slack.reading import whole_thread
+from bot.slack.reading import reading_thread
+from bot.slack.slack_steps import Steps, insisting
 from bot.views.answer import has_buttons, without_buttons
 
 
 class Endings:
-    """Safe to use from several threads, if each has a different question. Methods raise SlackFailed, RedisError."""
+    """Safe to use from several threads, if each has a different question.
+
+    Methods return steps (`bot.slack.slack_steps`), which raise SlackFailed, RedisError.
+    """
 
     def __init__(
         self,
@@ -31,13 +35,13 @@ class Endings:
         threads: Threads,
         notices: QuestionNotices,
         sessions: Sessions,
-        orphans: Callable[[Asked], Sequence[str]],
+        orphans: Callable[[Asked], Steps[tuple[str, ...]]],
     ) -> None:
         """`orphans`: finds messages of an answer that are not recorded."""
         self._slack, self._questions, self._threads = slack, questions, threads
         self._notices, self._sessions, self._orphans = notices, sessions, orphans
 
-    def end(self, asked: Asked) -> None:
+    def end(self, asked: Asked) -> Steps[None]:
         """End the session of a question that is over, and remove the question.
 
         If the process dies in between, or Slack does not answer, the question stays, and is not answered again.
@@ -47,56 +51,60 @@ class Endings:
                 asked = replace(asked, over=True)
                 self._questions.put(asked)
             if not self.is_continued(asked):
-                self._sessions.end(*thread_of(asked))
+                yield from self._sessions.end(*thread_of(asked))
         self._questions.remove(asked.question.key)
 
-    def give_up(self, key: QuestionKey) -> None:
+    def give_up(self, key: QuestionKey) -> Steps[None]:
         """Remove a question after Slack has refused the message about it."""
         asked = self._questions.get(key)
         if asked is not None:
             with suppress(SlackFailed):
-                self.end(asked)
+                yield from self.end(asked)
             self._questions.remove(key)
 
-    def withdraw(self, asked: Asked, withdrawn: Withdrawn) -> None:
+    def withdraw(self, asked: Asked, withdrawn: Withdrawn) -> Steps[None]:
         """End the answer to a question that was stopped, or delete the answer to one that was deleted."""
         channel, key = asked.question.channel, asked.question.key
         self._questions.withdraw(key, withdrawn.why)  # Slack may refuse the stream without sending the event
         if asked.starting is not None:
-            asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
+            asked = replace(asked, begun=(*asked.begun, *(yield from self._orphans(asked))))
         if not withdrawn.is_closed:
-            self._close(asked, is_kept=withdrawn.why is Why.STOPPED)
+            yield from self._close(asked, is_kept=withdrawn.why is Why.STOPPED)
         match withdrawn.why:
             case Why.DELETED:
                 for ts in asked.begun:
                     with suppress(SlackRefused):
-                        self._slack.insist(partial(self._slack.delete, channel, ts))
+                        yield from insisting(partial(self._slack.delete, channel, ts))
             case Why.STOPPED if asked.begun and asked.deployment is not None:
                 # Text that another process has shown is read from Slack later.
                 begun = asked.begun if withdrawn.shown else ()
                 self._threads.answered(replace(asked, begun=begun), asked.deployment, withdrawn.shown)
         if asked.notice is not None:
-            self._notices.insist_on_withdrawal(asked, "Your question waited here.")
-        self.end(asked)
+            yield from self._notices.insist_on_withdrawal(asked, "Your question waited here.")
+        yield from self.end(asked)
 
-    def without_stop(self, asked: Asked) -> None:
+    def without_stop(self, asked: Asked) -> Steps[None]:
         """Remove Stop from an answer that another process began and that is not continued. Raises SlackFailed."""
-        thread = whole_thread(self._slack, asked.question.channel, asked.thread or "") if asked.begun else None
+        if not asked.begun:
+            return
+        thread = yield from reading_thread(self._slack, asked.question.channel, asked.thread or "")
         for message in thread or ():
             if message["ts"] == asked.begun[-1] and has_buttons(message.get("blocks") or ()):
                 blocks = without_buttons(message["blocks"])
                 about = Message(str(message.get("text") or ""), blocks)
                 with suppress(SlackRefused):
-                    self._slack.insist(partial(self._slack.update, asked.question.channel, message["ts"], about))
+                    yield from insisting(partial(self._slack.update, asked.question.channel, message["ts"], about))
 
-    def _close(self, asked: Asked, *, is_kept: bool) -> None:
+    def _close(self, asked: Asked, *, is_kept: bool) -> Steps[None]:
         mark = metadata(ANSWER_EVENT, asked.question.key, asked.question.replaces)
         is_last = not self.is_continued(asked)
         for ts in asked.begun[-1:]:
             with suppress(SlackRefused):  # it is no stream, or Slack has ended it
-                self._slack.stop_stream(asked.question.channel, ts, metadata=mark, is_last=is_last)
+                yield from insisting(
+                    partial(self._slack.stop_stream, asked.question.channel, ts, metadata=mark, is_last=is_last)
+                )
         if is_kept:
-            self.without_stop(asked)
+            yield from self.without_stop(asked)
 
     def is_continued(self, asked: Asked) -> bool:
         """Whether another question of the thread is being answered, which ends the session after it."""

@@ -15,8 +15,9 @@ from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
-from bot.slack.reading import SETTLES, find, recent, whole_thread
+from bot.slack.reading import SETTLES, find, reading_recent, reading_thread
 from bot.slack.responses import respond
+from bot.slack.slack_steps import Steps, insisting
 from bot.views.ask_form import author
 from bot.views.echo import PERSON, echo
 from bot.views.escape import clip
@@ -31,25 +32,23 @@ QUOTED_SHOWN = 200
 
 
 class QuestionNotices:
-    """Methods raise SlackFailed if the message cannot be delivered in any way."""
+    """Methods return steps. They raise SlackFailed if the message cannot be delivered in any way."""
 
     def __init__(self, slack: SlackCalls, threads: Threads) -> None:
         self._slack, self._threads = slack, threads
 
-    def prompt(self, asked: Asked, name: str) -> str:
+    def prompt(self, asked: Asked, name: str) -> Steps[str]:
         """Post a prompt that no message shows, in its thread or in the channel; return the ts."""
         question, root = asked.question, asked.question.thread_ts
-        around = recent(self._slack, question.channel) if root is None else self._thread(question.channel, root)
-        shown = shown_prompt(around, question.key)
+        reading = self._slack, question.channel
+        around = (yield from reading_recent(*reading)) if root is None else (yield from reading_thread(*reading, root))
+        shown = shown_prompt(around or [], question.key)
         if shown is None:
             prompt = question.text if question.about else asked.prompt
             message = echo(question.user, name, prompt, self._names(prompt), _about(question.about))
-            shown = self._post_once(question.channel, message, metadata(QUESTION_EVENT, question.key), root)
+            shown = yield from self._post_once(question.channel, message, metadata(QUESTION_EVENT, question.key), root)
         self._threads.prompted(question.channel, root or shown, asked.prompt, shown=shown)
         return shown
-
-    def _thread(self, channel: str, root: str) -> list[JSON]:
-        return whole_thread(self._slack, channel, root) or []
 
     def _names(self, prompt: str) -> dict[str, str]:
         """Return the names of the people whom a prompt mentions, as far as Slack returns them."""
@@ -60,36 +59,36 @@ class QuestionNotices:
                 names[user] = str(person.get("real_name") or person.get("name") or "somebody")
         return names
 
-    def waiting(self, asked: Asked, sentence: str) -> str:
+    def waiting(self, asked: Asked, sentence: str) -> Steps[str]:
         """Post the notice that the question waits into its thread; return the ts."""
-        return self._in_thread(asked, Message(text=_words(sentence)))
+        return (yield from self._in_thread(asked, Message(text=_words(sentence))))
 
-    def withdraw(self, asked: Asked, instead: str) -> bool:
+    def withdraw(self, asked: Asked, instead: str) -> Steps[bool]:
         """Delete the notice that the question waits, or replace its text; False if this must be repeated later."""
         channel, notice, said = asked.question.channel, asked.notice or "", Message(text=_words(instead))
         try:
             self._slack.delete(channel, notice)
         except SlackRefused:
             with contextlib.suppress(SlackRefused):
-                self._slack.insist(lambda: self._slack.update(channel, notice, said, leave=FOR_CARDS))
+                yield from insisting(lambda: self._slack.update(channel, notice, said, leave=FOR_CARDS))
         except SlackFailed:
             return False
         return True
 
-    def insist_on_withdrawal(self, asked: Asked, instead: str) -> None:
+    def insist_on_withdrawal(self, asked: Asked, instead: str) -> Steps[None]:
         """Withdraw the notice, repeating the call until Slack accepts or refuses it."""
         with contextlib.suppress(SlackFailed):
-            self._slack.insist(lambda: self._slack.delete(asked.question.channel, asked.notice or ""))
+            yield from insisting(lambda: self._slack.delete(asked.question.channel, asked.notice or ""))
             return
-        self.withdraw(asked, instead)
+        yield from self.withdraw(asked, instead)
 
-    def over(self, asked: Asked, sentence: str) -> None:
+    def over(self, asked: Asked, sentence: str) -> Steps[None]:
         """Post the reason why the question will not be answered, with a mention of the person who asked."""
-        self._in_thread(asked, Message(text=f"<@{asked.question.user}> {_words(sentence)}"))
+        yield from self._in_thread(asked, Message(text=f"<@{asked.question.user}> {_words(sentence)}"))
         if asked.notice is not None:
-            self.insist_on_withdrawal(asked, "Your question waited here.")
+            yield from self.insist_on_withdrawal(asked, "Your question waited here.")
 
-    def privately(self, asked: Asked, sentence: str, blocks: tuple[JSON, ...] = ()) -> None:
+    def privately(self, asked: Asked, sentence: str, blocks: tuple[JSON, ...] = ()) -> Steps[None]:
         """Show a sentence to the person who asked, and to no one else.
 
         `blocks` replace the sentence where they can be shown.
@@ -97,24 +96,24 @@ class QuestionNotices:
         question, plain = asked.question, Message(text=_words(sentence))
         message = Message(text=plain.text, blocks=blocks)
         if question.is_direct:
-            self._in_thread(asked, message)
+            yield from self._in_thread(asked, message)
             return
         place = question.channel, question.user
         try:
             # After a lost reply it is sent again: an ephemeral message cannot be looked up.
-            self._slack.insist(lambda: self._slack.whisper(*place, message, thread=question.thread_ts))
+            yield from insisting(lambda: self._slack.whisper(*place, message, thread=question.thread_ts))
         except SlackRefused as refused:
             if not respond(question.response_url, plain):
                 _LOG.info("%s gets the sentence in a direct message: %s", question.user, refused)
-                channel = self._slack.insist(lambda: self._slack.open_direct(question.user))
-                self._post_once(channel, plain, metadata(NOTICE_EVENT, question.key))
+                channel = yield from insisting(lambda: self._slack.open_direct(question.user))
+                yield from self._post_once(channel, plain, metadata(NOTICE_EVENT, question.key))
 
-    def _in_thread(self, asked: Asked, message: Message) -> str:
+    def _in_thread(self, asked: Asked, message: Message) -> Steps[str]:
         question = asked.question
         root = asked.thread or question.thread_ts or question.message_ts
-        return self._post_once(question.channel, message, metadata(NOTICE_EVENT, question.key), root)
+        return (yield from self._post_once(question.channel, message, metadata(NOTICE_EVENT, question.key), root))
 
-    def _post_once(self, channel: str, message: Message, mark: JSON, thread: str | None = None) -> str:
+    def _post_once(self, channel: str, message: Message, mark: JSON, thread: str | None = None) -> Steps[str]:
         """Repeat a post until Slack accepts it, and return its ts. After a lost reply, the message is looked for first.
 
         The metadata gets a number, since a question may have several notices.
@@ -135,7 +134,7 @@ class QuestionNotices:
                 readable_at = time.monotonic() + SETTLES.total_seconds()
                 raise
 
-        return self._slack.insist(attempt)
+        return (yield from insisting(attempt))
 
     def _posted(self, channel: str, mark: JSON, thread: str | None) -> str | None:
         try:

@@ -1,31 +1,29 @@
-"""The threads that answer questions, and the watch that resumes unanswered ones."""
+"""The pool that answers questions, and the watch that resumes unanswered ones."""
 
 import logging
-import secrets
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import httpx
 from msgspec import MsgspecError
-from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.engine import engine_client
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.question_flow import AskableDeployments, QuestionFlow
+from bot.prompting.question_tries import QuestionTries
 from bot.prompting.routing import HasToWait, availability
 from bot.prompting.store import Questions, Threads
-from bot.prompting.writing import Stopping
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.fair_pool import FairPool
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
-from workers.lease import Lease
+from workers.lease import Leases
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,22 +34,10 @@ LEASE = timedelta(seconds=10)
 WATCH_EVERY = timedelta(seconds=2)
 HEED_EVERY = timedelta(seconds=0.2)
 """Interval at which this process reads which of its answers were stopped or deleted through another process."""
-MAX_TRIES = 10
-"""Maximum number of tries: a question may be the cause of a crash."""
-
-GIVES_UP = timedelta(minutes=10)
-"""Time for which Slack may fail before a question is given up."""
-FORGETS = timedelta(hours=1)
-"""Time for which Slack may fail before a question is removed without a message."""
-MIN_PAUSE = timedelta(seconds=1)
-MAX_PAUSE = timedelta(minutes=1)
-
-_SLACK_AWAY = "Slack accepted no message from the bot for 10 minutes, so this question was given up. Ask it again."
-_GIVEN_UP = "This question was started several times without an answer, so it was given up. Ask it again."
 
 
 class AnswerPool:
-    """Answers questions in its own threads. One per process."""
+    """Answers questions in its own threads, which the channels share. One per process."""
 
     def __init__(
         self,
@@ -72,7 +58,7 @@ class AnswerPool:
 
         `quick`: a Redis client with timeouts shorter than an ack's, for `ask`.
         """
-        self._deployments, self._redis, self._lease, self._watch_every = deployments, redis, lease, watch_every
+        self._deployments, self._watch_every = deployments, watch_every
         self._questions, self._threads = Questions(redis), Threads(redis)
         self._quick_questions = Questions(quick or redis)
         self._stopping = slack.stopping
@@ -86,12 +72,13 @@ class AnswerPool:
             given=GivenAnswers(redis),
             askable=askable,
             settings=ChannelStore(redis),
+            drafts=Drafts(redis),
             gateway=gateway,
             streams_in_channels=streams_in_channels,
         )
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="answer")
-        self._lock = threading.Lock()
-        self._running: set[QuestionKey] = set()
+        self._leases = Leases(redis, lease)
+        self._tries = QuestionTries(self._answering, self._questions, self._leases)
+        self._pool = FairPool(at_once, "answer")
         self._watches: list[threading.Thread] = []
 
     def ask(self, question: Question) -> bool:
@@ -100,11 +87,11 @@ class AnswerPool:
         An edited one replaces the question that its message asked before, if that has no complete answer. Raises
         RedisError if it could not be stored; it must not be acknowledged then.
         """
-        is_new = self._quick_questions.add(question)
-        if is_new:
-            self._submit(question.key)
+        asked = self._quick_questions.add(question)
+        if asked is not None:
+            self._submit(asked)
         self._replace_earlier(question)  # also if it was stored before: Redis may have failed after that
-        return is_new
+        return asked is not None
 
     def claim(self, question: Question) -> bool:
         """Note that a message is taken care of elsewhere; False if it was before. Raises RedisError.
@@ -138,15 +125,19 @@ class AnswerPool:
         self._withdraw(self._quick_questions.withdraw_message(channel, ts))
 
     def _withdraw(self, keys: Sequence[QuestionKey]) -> None:
-        self._answering.withdrawals.heed(self._quick_questions.withdrawn)
+        self._heed(self._quick_questions)
         for key in keys:
-            self._submit(key)  # a question that waits has no thread that would notice
+            if (asked := self._quick_questions.get(key)) is not None:
+                self._submit(asked)  # a question that waits for its deployment has no job that would notice
+
+    def _heed(self, questions: Questions) -> None:
+        self._pool.hasten(self._answering.withdrawals.heed(questions.withdrawn))
 
     def ready(self, deployment: DeploymentId) -> None:
         """Resume the questions that wait for a deployment, which has become ready or has ended."""
         for asked in self._questions.all():
             if asked.deployment == deployment:
-                self._submit(asked.question.key)
+                self._submit(asked)
 
     def resume(self) -> None:
         """Start the watches over what other processes store.
@@ -167,85 +158,17 @@ class AnswerPool:
     def close(self) -> None:
         """Stop. Unfinished answers are completed by the next process."""
         self._stopping.set()
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.close()
+        self._leases.close()
         for watch in self._watches:
             watch.join()
         self._answering.close()
         self._http.close()
 
-    def _submit(self, key: QuestionKey) -> None:
-        with self._lock:
-            if key in self._running or self._stopping.is_set():
-                return
-            self._running.add(key)
-        self._pool.submit(self._run, key)
-
-    def _run(self, key: QuestionKey) -> None:
-        try:
-            with Lease(self._redis, f"question:{key}", self._lease).held() as held:
-                if held:
-                    self._attempt(key)
-        except Stopping:
-            pass
-        except RedisError as failed:
-            _LOG.warning("The question %s is tried again later: %s", key, failed)
-        finally:
-            with self._lock:
-                self._running.discard(key)
-
-    def _attempt(self, key: QuestionKey) -> None:
-        try:
-            self._answer(key)
-        except SlackFailed as failed:
-            self._try_later(key, failed)
-        else:
-            asked = self._questions.get(key)
-            if asked is not None and asked.failing_since is not None:
-                self._questions.put(replace(asked, failing_since=None, not_before=None))
-
-    def _try_later(self, key: QuestionKey, failed: SlackFailed) -> None:
-        asked, now = self._questions.get(key), datetime.now(UTC)
-        if asked is None:
-            return
-        since = asked.failing_since or now
-        if now - since > FORGETS:
-            _LOG.error("The question %s is removed without an answer: %s", key, failed)
-            self._questions.remove(key)  # Slack itself ends a session after an hour
-            return
-        pause = min(max(now - since, MIN_PAUSE), MAX_PAUSE)
-        _LOG.warning("The question %s is tried again in %.0f s: %s", key, pause.total_seconds(), failed)
-        self._questions.put(replace(asked, failing_since=since, not_before=now + pause))
-
-    def _answer(self, key: QuestionKey) -> None:
-        asked = self._questions.get(key)
-        try:
-            if asked is not None and asked.tries >= MAX_TRIES:
-                self._answering.explain(key, _GIVEN_UP)
-            elif asked is not None and _fails_too_long(asked):
-                self._answering.explain(key, _SLACK_AWAY)
-            else:
-                self._answering.run(key)
-        except SlackRefused as refused:
-            # The channel or the thread does not exist, or the bot has no access to it.
-            _LOG.warning("The question %s cannot be answered: %s", key, refused)
-            self._apologise(key, f"The answer could not be posted where you asked. {refused}")
-        except (Stopping, RedisError, SlackFailed):
-            raise
-        except Exception:  # noqa: BLE001 - every error is reported to the person
-            incident = secrets.token_hex(4)
-            _LOG.exception("incident %s: the question %s", incident, key)
-            self._apologise(
-                key,
-                f"The bot failed with an internal error, and your question was not answered (incident {incident}). "
-                "Ask again; if it fails again, give this number to the people who run the bot.",
-            )
-
-    def _apologise(self, key: QuestionKey, sentence: str) -> None:
-        try:
-            self._answering.explain(key, sentence)
-        except SlackRefused as refused:
-            _LOG.warning("No message about the question %s can be delivered: %s", key, refused)
-            self._answering.endings.give_up(key)
+    def _submit(self, asked: Asked) -> None:
+        key = asked.question.key
+        ticket = asked.asked_at.timestamp(), key
+        self._pool.submit(key, asked.question.channel, ticket, lambda: self._tries.steps(key))
 
     def _repeat(self, look: Callable[[], None], every: timedelta) -> None:
         while True:
@@ -263,15 +186,15 @@ class AnswerPool:
         withdrawn = self._questions.withdrawn([asked.question.key for asked in stored])
         for asked in stored:
             if self._is_due(asked, is_over=asked.over or asked.question.key in withdrawn):
-                self._submit(asked.question.key)
+                self._submit(asked)
 
     def _heed_withdrawals(self) -> None:
-        self._answering.withdrawals.heed(self._questions.withdrawn)
+        self._heed(self._questions)
 
     def _is_due(self, asked: Asked, *, is_over: bool) -> bool:
         if asked.not_before is not None and datetime.now(UTC) < asked.not_before:
             return False
-        if is_over or asked.deployment is None or asked.notice is None or asked.question.key in self._running:
+        if is_over or asked.deployment is None or asked.notice is None or self._pool.has(asked.question.key):
             return True
         try:
             deployment = self._deployments.by_id(asked.deployment)
@@ -281,7 +204,3 @@ class AnswerPool:
         return (
             not isinstance(state, HasToWait) or state.wake is not None
         )  # repeat the request that wakes the deployment, which may have been lost
-
-
-def _fails_too_long(asked: Asked) -> bool:
-    return asked.failing_since is not None and datetime.now(UTC) - asked.failing_since > GIVES_UP

@@ -14,6 +14,7 @@ from bot.prompting.attachments import Attachments
 from bot.prompting.below import STOPPED, BelowAnswers
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.conversation import ANSWER_EVENT, Remembered
+from bot.prompting.drafts import ChoiceDraft, Drafts
 from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
 from bot.prompting.given_answers import GivenAnswers
@@ -29,6 +30,8 @@ from bot.prompting.way import AnswerPlace
 from bot.prompting.withdrawal import Why, Withdrawal, Withdrawals, Withdrawn
 from bot.prompting.writing import NoReplicaReady, Writing
 from bot.slack.calls import SlackCalls
+from bot.slack.message import JSON
+from bot.slack.slack_steps import Steps, waited
 from bot.views.answer import growing
 from bot.views.answer_choice import choice
 from workers.api import Deployments
@@ -63,7 +66,10 @@ class AskableDeployments(Protocol):
 
 
 class QuestionFlow:
-    """Safe to use from several threads, if each has a different question."""
+    """Safe to use from several threads, if each has a different question.
+
+    What may wait for Slack returns steps (`bot.slack.slack_steps`).
+    """
 
     def __init__(
         self,
@@ -76,6 +82,7 @@ class QuestionFlow:
         given: GivenAnswers,
         askable: AskableDeployments,
         settings: ChannelStore,
+        drafts: Drafts,
         gateway: str | None = None,
         streams_in_channels: bool = False,
     ) -> None:
@@ -83,7 +90,7 @@ class QuestionFlow:
         self._gateway, self._streams_in_channels = gateway, streams_in_channels
         self._deployments, self._slack, self._askable = deployments, slack, askable
         self._questions, self._threads, self._below = questions, threads, BelowAnswers(given, askable)
-        self._http, self._settings = http, settings
+        self._http, self._settings, self._drafts = http, settings, drafts
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
@@ -103,40 +110,43 @@ class QuestionFlow:
     def close(self) -> None:
         self._sessions.close()
 
-    def run(self, key: QuestionKey) -> None:
+    def run(self, key: QuestionKey) -> Steps[None]:
         """Answer the question, report why not, or leave it waiting. Raises SlackFailed, Stopping, RedisError."""
         asked = self._questions.get(key)
         if asked is None:
             return
         if asked.over:
-            self.endings.end(asked)
+            yield from self.endings.end(asked)
             return
         if (why := self._questions.withdrawn([key]).get(key)) is not None:
-            self.endings.withdraw(asked, Withdrawn(why))
+            yield from self.endings.withdraw(asked, Withdrawn(why))
             return
         if asked.deployment is None:
-            asked = self._routed(asked)
+            asked = yield from self._routed(asked)
         if asked is None or asked.deployment is None:
             return
         deployment = self._deployments.by_id(asked.deployment)
         if asked.thread is None:
-            asked = self._placed(asked, deployment)
+            asked = yield from self._placed(asked, deployment)
         state = availability(deployment) if deployment is not None else HasEnded(sentence=_VANISHED)
         match state:
             case HasEnded():
-                self.endings.without_stop(asked)
-                self._notices.over(asked, state.sentence)
-                self.endings.end(asked)
+                yield from self._over(asked, state.sentence)
             case HasToWait():
-                self._wait(asked, state.sentence)
+                yield from self._wait(asked, state.sentence)
                 if deployment is not None and state.wake is not None:
                     self._wake(deployment, state.wake)
             case AnswersNow() if deployment is not None:
-                self._answer(asked, deployment)
+                yield from self._answer(asked, deployment)
+
+    def _over(self, asked: Asked, sentence: str) -> Steps[None]:
+        yield from self.endings.without_stop(asked)
+        yield from self._notices.over(asked, sentence)
+        yield from self.endings.end(asked)
 
     def explain(
-        self, key: QuestionKey, sentence: str, choices: Sequence[str] = (), prompt: str = "", why: str = ""
-    ) -> None:
+        self, key: QuestionKey, sentence: str, choices: Sequence[Deployment] = (), prompt: str = "", why: str = ""
+    ) -> Steps[None]:
         """Report why a question has no answer, with a button for each choice, and remove it. Raises SlackFailed.
 
         `why`: why there is a choice.
@@ -144,48 +154,56 @@ class QuestionFlow:
         asked = self._questions.get(key)
         if asked is not None:
             if not asked.over:
-                blocks = choice(sentence, asked.question, choices, prompt, why).blocks if choices else ()
-                self.endings.without_stop(asked)
-                self._notices.privately(asked, sentence, blocks)
-            self.endings.end(asked)
+                blocks = self._choice(asked.question, sentence, choices, prompt, why) if choices else ()
+                yield from self.endings.without_stop(asked)
+                yield from self._notices.privately(asked, sentence, blocks)
+            yield from self.endings.end(asked)
 
-    def _routed(self, asked: Asked) -> Asked | None:
+    def _choice(
+        self, question: Question, sentence: str, choices: Sequence[Deployment], prompt: str, why: str
+    ) -> tuple[JSON, ...]:
+        draft = ChoiceDraft(question=replace(question, text=prompt))
+        return choice(sentence, self._drafts.add(question.user, draft), choices, why).blocks
+
+    def _routed(self, asked: Asked) -> Steps[Asked | None]:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
         default = self._settings.of(question.channel, question.user).default
         running = self._askable.running(question, self._below.answerer(question) or before.deployment, default)
         if question.replaces:
-            question = replace(question, text=self._reading.text(question, before, [d.name for d in running]))
+            question = replace(
+                question, text=(yield from self._reading.text(question, before, [d.name for d in running]))
+            )
             if not question.text and not question.attached:
-                self._not_routed(question, NotRouted(sentence=_NO_MESSAGE))
+                yield from self._not_routed(question, NotRouted(sentence=_NO_MESSAGE))
                 return None
         to = route(question, running, before.deployment, self._askable.ended(question, default), default)
         match to:
             case NotRouted():
-                self._not_routed(question, to)
+                yield from self._not_routed(question, to)
                 return None
             case RoutedTo() if why := self._askable.forbids(question, to.deployment):
-                self._not_routed(question, NotRouted(sentence=why))
+                yield from self._not_routed(question, NotRouted(sentence=why))
                 return None
             case RoutedTo():
                 prompt = to.prompt if question.replaces else about(to.prompt, question.about)
                 return self._stored(replace(asked, deployment=to.deployment.id, prompt=prompt))
 
-    def _not_routed(self, question: Question, to: NotRouted) -> None:
-        self.explain(question.key, to.sentence, to.choices, to.prompt, to.why)
+    def _not_routed(self, question: Question, to: NotRouted) -> Steps[None]:
+        yield from self.explain(question.key, to.sentence, to.choices, to.prompt, to.why)
         if question.replaces:
             self._questions.forget(question.key)
 
-    def _placed(self, asked: Asked, deployment: Deployment | None) -> Asked:
+    def _placed(self, asked: Asked, deployment: Deployment | None) -> Steps[Asked]:
         question = asked.question
         if question.message_ts is None:
-            shown = self._notices.prompt(asked, deployment.name if deployment else "a model")
+            shown = yield from self._notices.prompt(asked, deployment.name if deployment else "a model")
             asked = replace(asked, shown=shown)
         return self._stored(replace(asked, thread=question.thread_ts or question.message_ts or asked.shown))
 
-    def _wait(self, asked: Asked, sentence: str) -> None:
+    def _wait(self, asked: Asked, sentence: str) -> Steps[None]:
         if asked.notice is None:
-            self._stored(replace(asked, notice=self._notices.waiting(asked, sentence)))
+            self._stored(replace(asked, notice=(yield from self._notices.waiting(asked, sentence))))
 
     def _wake(self, deployment: Deployment, url: str) -> None:
         """Send a request to the gateway and ignore the response. The pool's watch repeats the request."""
@@ -197,39 +215,37 @@ class QuestionFlow:
         except httpx.HTTPError as error:
             _LOG.info("a request to wake %s: %s", deployment.name, type(error).__name__)
 
-    def _answer(self, asked: Asked, deployment: Deployment) -> None:
+    def _answer(self, asked: Asked, deployment: Deployment) -> Steps[None]:
         question, thread = asked.question, asked.thread or ""
         key = self._deployments.own_key(deployment.id)
         if key is None:
-            self.endings.without_stop(asked)
-            self._notices.over(asked, _VANISHED)
-            self.endings.end(asked)
+            yield from self._over(asked, _VANISHED)
             return
         if asked.tries:
-            asked = replace(asked, begun=(*asked.begun, *self._reading.orphans(asked)))
+            asked = replace(asked, begun=(*asked.begun, *(yield from self._reading.orphans(asked))))
         asked = self._stored(replace(asked, tries=asked.tries + 1))
         self._sessions.begin(question.channel, thread)
-        if asked.notice is not None and self._notices.withdraw(asked, f"{deployment.name} is ready."):
+        if asked.notice is not None and (yield from self._notices.withdraw(asked, f"{deployment.name} is ready.")):
             asked = self._stored(replace(asked, notice=None))
         written = _Written(self._questions, asked)
         try:
             with self.withdrawals.of(question.key) as withdrawal:
-                text = self._write(written, deployment, key, withdrawal)
+                text = yield from self._write(written, deployment, key, withdrawal)
         except NoReplicaReady:
-            self._sessions.end(question.channel, thread)
+            yield from self._sessions.end(question.channel, thread)
             after = self._deployments.by_id(deployment.id)
             if after is not None and isinstance(state := availability(after), HasToWait):
-                self._wait(written.asked, state.sentence)
+                yield from self._wait(written.asked, state.sentence)
             return  # the question stays stored, and the pool's watch tries again
         except Withdrawn as withdrawn:
-            self.endings.withdraw(written.asked, withdrawn)
+            yield from self.endings.withdraw(written.asked, withdrawn)
             return
         if written.asked.notice is not None:  # Slack was busy when the answer began
-            self._notices.insist_on_withdrawal(written.asked, f"{deployment.name} was ready.")
+            yield from self._notices.insist_on_withdrawal(written.asked, f"{deployment.name} was ready.")
         self._threads.answered(written.asked, deployment.id, text)
-        self.endings.end(written.asked)
+        yield from self.endings.end(written.asked)
 
-    def _write(self, written: "_Written", deployment: Deployment, key: str, withdrawal: Withdrawal) -> str:
+    def _write(self, written: "_Written", deployment: Deployment, key: str, withdrawal: Withdrawal) -> Steps[str]:
         """Write the answer, and return the model's text. Raises NoReplicaReady, Withdrawn, Stopping, SlackFailed."""
         asked, question, thread = written.asked, written.asked.question, written.asked.thread or ""
         place = AnswerPlace(channel=question.channel, thread=thread, team=question.team, user=question.user)
@@ -238,7 +254,7 @@ class QuestionFlow:
             starting=written.starting,
             began=written.add,
             removed=written.remove,
-            lost=lambda: self._reading.orphans(written.asked),
+            lost=lambda: waited(self._reading.orphans(written.asked), self._slack.stopping),  # once, after a lost reply
             is_alone=lambda: not self.endings.is_continued(asked),
         )
         reply = Reply(
@@ -254,7 +270,7 @@ class QuestionFlow:
         )
         with reply:
             said, settings = (
-                self._reading.said(asked, deployment.name),
+                (yield from self._reading.said(asked, deployment.name)),
                 self._settings.of(question.channel, question.user),
             )
             try:
@@ -269,10 +285,11 @@ class QuestionFlow:
                         settings=settings,
                         left_out=read.left_out,
                     )
-                reply.finish(end.text, closing=end.closing, below=self._below.of(asked, deployment, end))
+                below = self._below.of(asked, deployment, end)
+                yield from reply.finish(end.text, closing=end.closing, below=below)
             except Withdrawn as withdrawn:
                 is_stopped = withdrawn.why is Why.STOPPED
-                is_closed = is_stopped and reply.stopped(self._below.of(asked, deployment, STOPPED))
+                is_closed = is_stopped and (yield from reply.stopped(self._below.of(asked, deployment, STOPPED)))
                 raise Withdrawn(withdrawn.why, reply.shown, is_closed=is_closed) from withdrawn
         return end.text
 

@@ -19,7 +19,9 @@ from bot.prompting.way import AnswerPlace, is_streamed
 from bot.prompting.withdrawal import Withdrawal, Withdrawn
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
+from bot.slack.fair_share import Ticket
 from bot.slack.message import JSON
+from bot.slack.slack_steps import Steps, insisting
 from bot.views.answer import Below
 
 _LOG = logging.getLogger(__name__)
@@ -28,9 +30,6 @@ SOON = timedelta(seconds=5)
 """Maximum time that the first text waits for a stream. After that it is posted as a plain message."""
 
 Way: TypeAlias = Streamed | Updated
-
-Ticket: TypeAlias = tuple[float, str]
-"""Place of an answer in the queue of its channel: time of the question, in Unix seconds, and the question's key."""
 
 
 class OpenAnswers:
@@ -52,14 +51,14 @@ class OpenAnswers:
     def count(self, way: type[Way]) -> int:
         return self._counts[way]
 
-    def is_next(self, channel: str, ticket: "Ticket") -> bool:
+    def is_next(self, channel: str, ticket: Ticket) -> bool:
         """Return whether no older answer waits. From the first call until `leave`, newer answers wait for this one."""
         with self._lock:
             line = self._lines.setdefault(channel, set())
             line.add(ticket)
             return min(line) == ticket
 
-    def leave(self, channel: str, ticket: "Ticket") -> None:
+    def leave(self, channel: str, ticket: Ticket) -> None:
         with self._lock:
             line = self._lines.get(channel, set())
             line.discard(ticket)
@@ -160,20 +159,23 @@ class Reply:
         except SlackFailed as failed:
             self._after(failed, self._way)
 
-    def stopped(self, below: Below) -> bool:
-        """Show what is shown below an answer that a person has stopped; False if nothing of it has been posted."""
+    def stopped(self, below: Below) -> Steps[bool]:
+        """Steps that show what is below an answer that a person has stopped; False if nothing of it has been posted."""
         if not self._way.has_begun:
             return False
-        self._slack.insist(lambda: self._end(settled(self.shown), below))
+        yield from insisting(lambda: self._end(settled(self.shown), below))
         return True
 
-    def finish(self, text: str, *, closing: str = "", below: Below | None = None) -> None:
-        """Show the whole answer, the sentence `closing`, and what is shown below. Raises SlackFailed, Withdrawn."""
+    def finish(self, text: str, *, closing: str = "", below: Below | None = None) -> Steps[None]:
+        """Steps that show the whole answer, the sentence `closing`, and what is shown below.
+
+        They raise SlackFailed, Withdrawn.
+        """
         below = below or Below()
         whole = inert(text)
         if closing:
             whole = f"{closed(whole)}\n\n_{inert(closing)}_" if whole.strip() else inert(closing)
-        self._slack.insist(lambda: self._finish(whole, below))
+        yield from insisting(lambda: self._finish(whole, below))
 
     def _finish(self, whole: str, below: Below) -> None:
         self.withdrawal.check()

@@ -26,8 +26,8 @@ class NotRouted(Struct, frozen=True, kw_only=True):
     """The question has no recipient. The sentence states why and what to do."""
 
     sentence: str
-    choices: tuple[str, ...] = ()
-    """Names of the deployments that could answer."""
+    choices: tuple[Deployment, ...] = ()
+    """The deployments that could answer, by name."""
     why: str = "Several deployments can answer."
     """Why one of them has to be chosen."""
     prompt: str = ""
@@ -121,8 +121,7 @@ def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: D
             return RoutedTo(deployment=candidates[0], prompt=prompt)
     if not running:
         return NotRouted(sentence=NOTHING_RUNS)
-    names = tuple(sorted(d.name for d in around))
-    return NotRouted(sentence=_several(names, prompt), choices=names, prompt=prompt)
+    return NotRouted(sentence=_several(_names(around), prompt), choices=_by_name(around), prompt=prompt)
 
 
 def _nothing_for(name: str) -> str:
@@ -143,12 +142,16 @@ def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None
 
 
 def _names(running: Sequence[Deployment]) -> tuple[str, ...]:
-    return tuple(sorted(d.name for d in running))
+    return tuple(d.name for d in _by_name(running))
+
+
+def _by_name(running: Sequence[Deployment]) -> tuple[Deployment, ...]:
+    return tuple(sorted(running, key=lambda d: d.name))
 
 
 def _over(sentence: str, running: Sequence[Deployment], prompt: str, why: str) -> NotRouted:
     """The one that was meant has ended: the others are offered, and none of them is asked unchosen."""
-    return NotRouted(sentence=sentence, choices=_names(running), why=why, prompt=prompt)
+    return NotRouted(sentence=sentence, choices=_by_name(running), why=why, prompt=prompt)
 
 
 def _its_answerer_ended(why: str, names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
+from bot.slack.slack_steps import Steps, insisting
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,13 +39,13 @@ class Sessions:
 
         self._beginnings[channel, thread].append(self._line.submit(attempt))
 
-    def end(self, channel: str, thread: str) -> None:
-        """Show that nothing is being answered. Insists. Raises SlackBusy, SlackAway, RedisError.
+    def end(self, channel: str, thread: str) -> Steps[None]:
+        """Show that nothing is being answered. Steps, which raise SlackBusy, SlackAway, RedisError.
 
         The calls of other threads are not waited for: Slack may take seconds for each of them.
         """
         wait([each for each in self._beginnings.pop((channel, thread), ()) if not each.cancel()])
-        self._slack.insist(partial(self._set, channel, thread, "active", ""))
+        yield from insisting(partial(self._set, channel, thread, "active", ""))
 
     def _set(self, channel: str, thread: str, status: str, words: str) -> None:
         """Set the session's status or, if that is refused or its budget is exhausted, the line below the thread.

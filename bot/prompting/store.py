@@ -56,11 +56,11 @@ class Questions:
         self._redis: Any = redis
         self._add: Any = redis.register_script(_ADD)
 
-    def add(self, question: Question) -> bool:
-        """Store a new question; False if it was stored before, or if its message was deleted."""
+    def add(self, question: Question) -> Asked | None:
+        """Store a new question, and return it; None if it was stored before, or if its message was deleted."""
         asked = Asked(question=question, asked_at=datetime.now(UTC))
         keys = [_asked(question.key), QUESTIONS, _asked(question.unedited)]
-        return bool(self._add(keys, [_KEPT, question.key, _encode(asked)]))
+        return asked if self._add(keys, [_KEPT, question.key, _encode(asked)]) else None
 
     def forget(self, key: QuestionKey) -> None:
         """Accept a question again that was not asked: its button still works."""

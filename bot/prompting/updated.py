@@ -7,6 +7,7 @@ from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.split import split
 from bot.prompting.streamed import NOTIFIED, AnswerRecord
 from bot.prompting.way import AnswerPlace
+from bot.slack.budgets import budget_of
 from bot.slack.calls import BAD_BLOCKS, SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
@@ -84,9 +85,10 @@ class Updated:
             self._start_over()
         *parts, last = self._parts(text)
         self._bring([*(_message(part) for part in parts), _message(last.rstrip(), *below.shapes(MOST - len(last))[:2])])
-        for ts in filter(None, self._messages[len(parts) + 1 :]):
-            self._take_away(ts)
-        del self._messages[len(parts) + 1 :]
+        while len(self._messages) > len(parts) + 1:
+            if ts := self._messages[-1]:
+                self._take_away(ts)
+            del self._messages[-1], self._shown[-1]
 
     def _parts(self, text: str) -> list[str]:
         return split(self._opening + text[self._before :], self._limit, len if self._limit == LIMIT else _escaped)
@@ -105,7 +107,9 @@ class Updated:
 
     def _post(self, at: int, message: Message) -> None:
         if not self.has_begun and not self._may_begin():
-            raise SlackBusy(NEXT_IN_LINE)
+            raise SlackBusy(
+                NEXT_IN_LINE, budget=budget_of("chat.postMessage", self._place.channel), channel=self._place.channel
+            )
         self._record.starting()
         place, metadata, text_alone = self._place, self._record.metadata, self._limit == SMALL
         try:
@@ -158,7 +162,7 @@ class Updated:
     def _remove(self, at: int) -> None:
         if ts := self._messages[at]:
             with contextlib.suppress(SlackRefused):
-                self._slack.insist(lambda: self._slack.delete(self._place.channel, ts))
+                self._slack.delete(self._place.channel, ts)
             self._record.removed(ts)
         self._messages[at], self._shown[at] = "", None
 
@@ -173,8 +177,8 @@ class Updated:
 
     def _take_away(self, ts: str) -> None:
         try:
-            self._slack.insist(lambda: self._slack.delete(self._place.channel, ts))
-        except (SlackRefused, SlackBusy):
+            self._slack.delete(self._place.channel, ts)
+        except SlackRefused:
             self._slack.update(self._place.channel, ts, _message("…"), leave=FOR_CARDS)
 
 

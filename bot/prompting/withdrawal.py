@@ -74,9 +74,10 @@ class Withdrawals:
         finally:
             self._running.pop(key, None)
 
-    def heed(self, look: Callable[[Collection[QuestionKey]], Mapping[QuestionKey, Why]]) -> None:
-        """End the answers whose questions `look` reports as withdrawn."""
+    def heed(self, look: Callable[[Collection[QuestionKey]], Mapping[QuestionKey, Why]]) -> list[QuestionKey]:
+        """End the answers whose questions `look` reports as withdrawn, and return these questions."""
         running = dict(self._running)
-        if running:
-            for key, why in look(running).items():
-                running[key].because(why)
+        withdrawn = look(running) if running else {}
+        for key, why in withdrawn.items():
+            running[key].because(why)
+        return list(withdrawn)

@@ -39,7 +39,7 @@ class Deliveries:
         self.acks: deque[JSON] = deque(maxlen=KEPT)
         """Commands and interactions."""
         self.events: deque[JSON] = deque(maxlen=KEPT)
-        """Attempts to deliver events: {event_id, attempt, reason, acked, at}."""
+        """Attempts to deliver events: {event_id, ts of the event, attempt, reason, acked, at}."""
         self._delays = delays
         self._tasks: set[asyncio.Task[None]] = set()
         self._sent = 0
@@ -69,7 +69,8 @@ class Deliveries:
         for attempt, delay in enumerate((0.0, *self._delays)):
             if delay:  # without one, events leave in the order in which they happened
                 await asyncio.sleep(delay)
-            entry = {"event_id": payload["event_id"], "attempt": attempt, "reason": reason, "at": time.time()}
+            of = {"event_id": payload["event_id"], "ts": payload.get("event", {}).get("ts", "")}
+            entry = {**of, "attempt": attempt, "reason": reason, "at": time.time()}
             self.events.append(entry)
             try:
                 await send(attempt, reason)

@@ -10,7 +10,7 @@ from bot.screens.presses import NOTHING, Presses, value_of
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
 from bot.views import answer
-from bot.views.answer_choice import CHOOSE
+from bot.views.answer_choice import CHOOSE, chosen
 from bot.views.blocks import section
 
 AGAIN = "This question was asked again: the newer answer is below."
@@ -32,7 +32,8 @@ class AnswerButtons:
         app.action(re.compile(f"^(?:{answer.FEEDBACK}$|{answer.RATE})"))(click("feedback", self._rate))
 
     def _choose(self, body: JSON, caller: Caller) -> Message:
-        said = handlers.ask_again(value_of(body), caller, self._context)
+        draft, deployment = chosen(value_of(body))
+        said = handlers.ask_again(draft, self._presses.by_id(deployment, caller), caller, self._context)
         return _instead(Message(said.text, (section(said.text),)), caller)
 
     def _stop(self, body: JSON, caller: Caller) -> Message:

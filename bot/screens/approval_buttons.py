@@ -6,7 +6,7 @@ from bot.commands import approving
 from bot.commands.context import Caller
 from bot.commands.errors import CommandError
 from bot.language.typed_text import plain
-from bot.screens.presses import NOTHING, Presses, value_of, values_of
+from bot.screens.presses import NOTHING, Presses, entered, metadata_of, value_of
 from bot.slack.message import JSON, Message
 from bot.views import approval as view
 
@@ -32,9 +32,9 @@ class ApprovalButtons:
         return self._presses.opened(caller, view.deny_modal(request), "/mixtral status")
 
     def _deny(self, shown: JSON, caller: Caller) -> Message:
-        given = (values_of(shown).get(view.REASON) or {}).get(view.REASON) or {}
+        given = entered(shown, view.REASON, view.REASON)
         reason = plain(str(given.get("value") or "")).strip()[: view.MAX_REASON]
         if not reason:
             raise CommandError("Write a reason: the person who asked reads it.")
-        approving.deny(shown.get("private_metadata") or "", reason, caller, self._context)
+        approving.deny(metadata_of(shown), reason, caller, self._context)
         return NOTHING

@@ -15,7 +15,7 @@ from bot.language.direct_request import Deed, WantedDeed, wanted_of
 from bot.language.direct_request import value_of as value_of_wanted
 from bot.language.typed_text import plain
 from bot.language.values import InvalidValue, replicas
-from bot.screens.presses import NOTHING, Presses, value_of, values_of
+from bot.screens.presses import NOTHING, Presses, entered, metadata_of, value_of
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
@@ -50,8 +50,8 @@ class AskLauncher:
         return NOTHING if respond(caller.response_url, said, replaces=True) else said
 
     def _ask_to_scale(self, shown: JSON, caller: Caller) -> Message:
-        wanted = _wanted(shown["private_metadata"])
-        given = values_of(shown)[scale_view.BLOCK][scale_view.ACTION]
+        wanted = _wanted(metadata_of(shown))
+        given = entered(shown, scale_view.BLOCK, scale_view.ACTION)
         try:
             count = replicas(plain(given.get("value") or ""), "The number of replicas", least=0)
         except InvalidValue as wrong:

@@ -1,6 +1,5 @@
 """The form in which a person writes a question: from a button of a deployment, or about a message."""
 
-from msgspec import MsgspecError
 from msgspec.structs import replace
 from slack_bolt import App
 
@@ -12,9 +11,9 @@ from bot.commands.rights import allowed
 from bot.language.command import SLASH
 from bot.language.question import Question
 from bot.language.quoted_message import QuotedMessage, quoted_message
-from bot.prompting.ask_drafts import AskDraft
+from bot.prompting.drafts import AskDraft
 from bot.prompting.routing import NOTHING_RUNS, HasEnded, availability
-from bot.screens.presses import NOTHING, Presses, values_of
+from bot.screens.presses import NOTHING, Presses, metadata_of, values_of
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.views import ask_form as view_of
@@ -92,7 +91,7 @@ class AskForm:
         return ("", CANNOT_WRITE) if obstacle else (caller.channel, here)
 
     def _ask(self, view: JSON, caller: Caller) -> Message:
-        draft = self._draft(view["private_metadata"], caller)
+        draft = self._draft(metadata_of(view), caller)
         values = {block: action.get(block) or {} for block, action in values_of(view).items()}
         text = _text(values.get(view_of.QUESTION, {}).get("value") or "")
         chosen = (values.get(view_of.MODEL, {}).get("selected_option") or {}).get("value") or ""
@@ -105,7 +104,7 @@ class AskForm:
             raise WrongInput(view_of.QUESTION, f"{sentence} Copy your question before you close this window.")
         self._context.answers.ask(
             Question(
-                id=f"form.{view['private_metadata']}",
+                id=f"form.{metadata_of(view)}",
                 team=caller.team,
                 channel=draft.channel or self._direct(caller),
                 user=caller.user,
@@ -119,10 +118,7 @@ class AskForm:
         return NOTHING
 
     def _draft(self, id_: str, caller: Caller) -> AskDraft:
-        try:
-            draft = self._context.drafts.get(caller.user, id_)
-        except MsgspecError:
-            draft = None
+        draft = self._context.drafts.get(caller.user, id_, AskDraft)
         if draft is None:
             raise WrongInput(view_of.QUESTION, TOO_OLD)
         return draft

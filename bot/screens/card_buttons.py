@@ -14,7 +14,7 @@ from bot.commands.scale_handler import scale_to
 from bot.language.command import SLASH
 from bot.language.typed_text import plain
 from bot.language.values import InvalidValue, replicas
-from bot.screens.presses import NOTHING, Presses, value_of, values_of
+from bot.screens.presses import NOTHING, Presses, entered, metadata_of, value_of
 from bot.slack.message import JSON, Message
 from bot.views import alerts, end_question
 from bot.views import scale as scale_view
@@ -74,16 +74,16 @@ class CardButtons:
         return scale_to(self._presses.deployment(body, caller), 0, caller, self._context)
 
     def _end(self, view: JSON, caller: Caller) -> Message:
-        state = self._presses.by_id(view["private_metadata"], caller)
+        state = self._presses.by_id(metadata_of(view), caller)
         already = handlers.ends_already(state)
         handlers.end(state, caller, self._context)
         return already or NOTHING  # the card shows the end
 
     def _scale(self, view: JSON, caller: Caller) -> Message:
-        given = values_of(view)[scale_view.BLOCK][scale_view.ACTION]
+        given = entered(view, scale_view.BLOCK, scale_view.ACTION)
         try:
             count = replicas(plain(given.get("value") or ""), "The number of replicas", least=0)
         except InvalidValue as wrong:
             raise CommandError(wrong.sentence) from wrong
-        scale_to(self._presses.by_id(view["private_metadata"], caller), count, caller, self._context)
+        scale_to(self._presses.by_id(metadata_of(view), caller), count, caller, self._context)
         return NOTHING

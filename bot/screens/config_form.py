@@ -7,13 +7,15 @@ from slack_bolt import App
 from bot.commands.config_handler import change
 from bot.commands.context import Caller
 from bot.commands.delivery import modal_of
-from bot.commands.errors import WrongInput
+from bot.commands.errors import CommandError, WrongInput
 from bot.language.channel_settings import MAX_SYSTEM_PROMPT, MAX_TEMPERATURE, ChannelSettings
-from bot.screens.presses import NOTHING, Presses, value_of, values_of
+from bot.prompting.drafts import ConfigDraft
+from bot.screens.presses import NOTHING, Presses, metadata_of, value_of, values_of
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.views import channel_config as view_of
 
+TOO_OLD = "This window has expired: nothing was changed. Close it, and open it again with `/mixtral config`."
 IS_RESET = Message("The settings are reset to the defaults.")
 
 
@@ -29,19 +31,25 @@ class ConfigForm:
         app.action(view_of.RESET)(self._presses.click("reset", self._reset))
 
     def _submitted(self, view: JSON, caller: Caller) -> Message:
-        channel = view["private_metadata"]
+        channel = self._channel(metadata_of(view), caller)
         self._announced(channel, change(channel, given(view), caller, self._context))
         return NOTHING
 
     def _reset(self, body: JSON, caller: Caller) -> Message:
-        channel = value_of(body)
+        channel = self._channel(value_of(body), caller)
         self._announced(channel, change(channel, ChannelSettings(), caller, self._context))
         view = body.get("view") or {}
         try:
-            self._presses.slack.update_view(view["id"], modal_of(IS_RESET), shown=view["hash"])
+            self._presses.slack.update_view(view.get("id") or "", modal_of(IS_RESET), shown=view.get("hash") or "")
         except SlackFailed:
             return IS_RESET
         return NOTHING
+
+    def _channel(self, draft: str, caller: Caller) -> str:
+        found = self._context.drafts.get(caller.user, draft, ConfigDraft)
+        if found is None:
+            raise CommandError(TOO_OLD)
+        return found.channel
 
     def _announced(self, channel: str, said: Message | None) -> None:
         if said is not None:

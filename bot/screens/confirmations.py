@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from msgspec import MsgspecError
 from msgspec.structs import replace
 from slack_bolt import App
 
@@ -11,9 +10,9 @@ from bot.commands.errors import CommandError
 from bot.commands.one_press import NO_LONGER, carry_out_confirmed
 from bot.commands.visibility import Viewer
 from bot.language.command import SLASH
-from bot.language.confirmation import Confirmation, confirmation_of
+from bot.language.confirmation import Confirmation
 from bot.screens.command_buttons import VALID_FOR, posted
-from bot.screens.presses import NOTHING, Presses, value_of
+from bot.screens.presses import NOTHING, Presses, metadata_of, value_of
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
 from bot.views import confirm as view
@@ -32,7 +31,7 @@ class Confirmations:
         app.view(view.CALLBACK)(self._presses.submitted("confirm", self._submitted))
 
     def _confirm(self, body: JSON, caller: Caller) -> Message:
-        confirmation, at = _read(value_of(body)), posted(body)
+        confirmation, at = self._read(value_of(body), caller), posted(body)
         if at and self._context.now().timestamp() - at > VALID_FOR.total_seconds():
             hint = confirmation.command if confirmation.command.startswith(SLASH) else None
             raise CommandError("Nothing was done: this button is more than an hour old.", hint=hint)
@@ -44,24 +43,24 @@ class Confirmations:
     def _submitted(self, shown: JSON, caller: Caller) -> Message:
         id_: Any = shown.get("id")
         once = f"confirm:{id_}:{caller.user}" if isinstance(id_, str) and id_ else caller.once
-        self._carry_out(_read(shown.get("private_metadata") or ""), replace(caller, once=once))
+        self._carry_out(self._read(metadata_of(shown), caller), replace(caller, once=once))
         return NOTHING
 
     def _carry_out(self, confirmation: Confirmation, caller: Caller) -> Message:
         channel = caller.channel
-        if not channel and confirmation.channel:  # a modal has no channel, and a payload may name any
+        if not channel and confirmation.channel:  # a modal has none; the person may have left it since
             channel = confirmation.channel
             viewer = Viewer(user=caller.user, channel=channel, outside=caller.outside)
             if not self._context.sight.is_member(viewer):
                 raise CommandError("Nothing was done: you are not in this channel, or the bot is not.")
         return carry_out_confirmed(confirmation, replace(caller, channel=channel), self._context)
 
-
-def _read(value: str) -> Confirmation:
-    try:
-        return confirmation_of(value)
-    except MsgspecError as error:
-        raise CommandError(NO_LONGER) from error
+    def _read(self, draft: str, caller: Caller) -> Confirmation:
+        """What this person was asked to confirm: nothing of it is from the payload. Raises CommandError."""
+        found = self._context.drafts.get(caller.user, draft, Confirmation)
+        if found is None:
+            raise CommandError(NO_LONGER)
+        return found
 
 
 def _replaced(message: Message, caller: Caller) -> Message:

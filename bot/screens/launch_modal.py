@@ -58,7 +58,9 @@ class LaunchForm:
 
     def _changed(self, body: JSON, caller: Caller) -> Message:
         """Show the form after a change, unless a later change is known, or Slack shows another view by now."""
-        shown, changes = body["view"], self._changes
+        shown, changes = body.get("view"), self._changes
+        if not shown:  # a forged payload: the inputs are in a form
+            return NOTHING
         change = changes.begin(shown["id"], str(body["actions"][0].get("action_ts") or ""))
         with changes.turn(shown["id"]):  # the hash to replace is that of the answer to the change before
             if not changes.is_last(shown["id"], change):

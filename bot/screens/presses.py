@@ -145,7 +145,7 @@ class _Outcome:
         try:
             message = self._work(view, caller)
         except Unconfirmed as asked:
-            self.view = confirm.modal(asked.confirmation, asked.sentence)
+            self.view = confirm.modal(asked.draft, asked.sentence)
             raise
         except Unapproved as waiting:
             self.view = modal_of(waiting.message)
@@ -178,6 +178,15 @@ def value_of(body: JSON) -> str:
 def values_of(view: JSON) -> dict[str, Any]:
     """The inputs of a modal: block_id to action_id to input."""
     return (view.get("state") or {}).get("values") or {}
+
+
+def entered(view: JSON, block: str, action: str) -> JSON:
+    """What an input of a modal contains; empty if the modal has no such input."""
+    return (values_of(view).get(block) or {}).get(action) or {}
+
+
+def metadata_of(view: JSON) -> str:
+    return view.get("private_metadata") or ""
 
 
 def caller_of(body: JSON, context: BoltContext) -> Caller:

@@ -101,5 +101,10 @@ class Budgets:
         self._hold([_key(method, channel)], [retry_after.total_seconds() * 1000, room])
 
 
+def budget_of(method: str, channel: str) -> str:
+    """Return the name of the budget that a call takes from: of the method, or of the method in a channel."""
+    return f"{method}:{channel}" if method == "chat.postMessage" else method
+
+
 def _key(method: str, channel: str) -> str:
-    return f"mixtral:rate:{method}:{channel}" if method == "chat.postMessage" else f"mixtral:rate:{method}"
+    return f"mixtral:rate:{budget_of(method, channel)}"

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 from slack_sdk import WebClient
@@ -13,12 +13,13 @@ from slack_sdk.web.slack_response import SlackResponse
 from bot.slack.budgets import Budgets
 from bot.slack.channel_ids import ChannelIds
 from bot.slack.client import Call, socket_url
-from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
+from bot.slack.failures import SlackRefused
 from bot.slack.files import SlackFiles
 from bot.slack.lockout import Lockout
 from bot.slack.message import JSON, Identity, Message
 from bot.slack.missing_methods import MissingMethods
 from bot.slack.sending import Sending
+from bot.slack.slack_steps import WHILE_BUSY, insisting, waited
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,11 +47,6 @@ INVALID = frozenset({"invalid_blocks", "invalid_message", "invalid_view"})
 
 NEW_BLOCKS = "new blocks"
 """The entry in MissingMethods for blocks that `Message.instead` replaces: after a refusal, not sent for an hour."""
-
-INSIST_WHILE_AWAY = timedelta(minutes=2)
-"""How long `insist` repeats a call while Slack cannot be reached."""
-INSIST_WHILE_BUSY = timedelta(minutes=10)
-"""How long `insist` repeats a call while Slack or the budget requires a pause."""
 
 REPORTED_EVERY = 3600.0
 """Interval in seconds between two log lines about refused blocks of one method."""
@@ -96,25 +92,13 @@ class SlackCalls:
         self._missing.note(method, channel, refused)
 
     def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
-        """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure at the time limit.
+        """`insisting`, in this thread, which sleeps meanwhile. Answers use `insisting` itself, and hold no thread.
 
         After SlackAway a call may have taken effect. A call that posts a message has to look for that message before it
         posts again; otherwise set `after_away` to False, and it is not repeated.
         """
-        began = time.monotonic()
-        pause = 1.0
-        while True:
-            try:
-                return call()
-            except (SlackBusy, SlackAway) as failed:
-                is_busy = isinstance(failed, SlackBusy)
-                if not is_busy and not after_away:
-                    raise
-                wait = failed.seconds if isinstance(failed, SlackBusy) else pause
-                pause = pause if is_busy else min(pause * 2, 20)
-                limit = INSIST_WHILE_BUSY if is_busy else INSIST_WHILE_AWAY
-                if time.monotonic() + wait > began + limit.total_seconds() or self.stopping.wait(wait):
-                    raise
+        steps = insisting(call, after_away=after_away, while_busy=WHILE_BUSY)
+        return waited(steps, self.stopping)
 
     def identity(self) -> Identity:
         """Return the bot's identity; requested once."""

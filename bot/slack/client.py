@@ -7,7 +7,7 @@ from slack_sdk import WebClient
 from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler, RateLimitErrorRetryHandler
 from slack_sdk.web.slack_response import SlackResponse
 
-from bot.slack.budgets import LIMITS, NOW, Budgets
+from bot.slack.budgets import LIMITS, NOW, Budgets, budget_of
 from bot.slack.failures import SlackBusy, translated
 from bot.slack.message import JSON
 
@@ -48,16 +48,17 @@ def within(budgets: Budgets | None, method: str, call: Call, arguments: JSON, *,
     Raises SlackBusy, SlackRefused, SlackAway, RedisError.
     """
     channel = str(arguments.get("channel") or "")
+    about = {"budget": budget_of(method, channel), "channel": channel or str(arguments.get("channel_id") or "")}
     limited = budgets if method in LIMITS else None
     if limited is not None and (pause := limited.take(method, channel, leave=leave)) > NOW:
-        raise SlackBusy(pause.total_seconds())
+        raise SlackBusy(pause.total_seconds(), **about)
     try:
         with translated(method):
             return call(**arguments)
     except SlackBusy as busy:
         if limited is not None:
             limited.hold(method, busy.wait, channel)
-        raise
+        raise SlackBusy(busy.seconds, **about) from busy
 
 
 def _base(api_url: str) -> str:

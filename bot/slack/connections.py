@@ -5,11 +5,15 @@ from collections.abc import Callable
 
 from slack_bolt import App
 from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_sdk.socket_mode import SocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
 
 from bot.slack.client import bolt_client
 from bot.slack.failures import translated
 from bot.slack.http_server import PATHS, serve_http
 from bot.slack.lockout import Lockout
+from bot.slack.payload import Malformed, checked
 from bot.slack.sockets import Sockets
 
 _LOG = logging.getLogger(__name__)
@@ -67,3 +71,13 @@ class _Handler(SocketModeHandler):
     def __init__(self, app: App, client: Sockets) -> None:
         self.app, self.client = app, client
         client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type] # as Bolt does
+
+    def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override] # as Bolt does
+        """Ack a payload that Slack does not send, without any effect: it would be repeated otherwise."""
+        try:
+            req.payload = checked(req.payload)
+        except Malformed as malformed:
+            _LOG.warning("a payload that Slack does not send was ignored: %s", malformed)
+            client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
+        else:
+            super().handle(client, req)

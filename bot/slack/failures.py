@@ -56,9 +56,12 @@ class SlackRefused(SlackFailed):
 class SlackBusy(SlackFailed):
     """The budget is spent, or Slack answered 429. The call has had no effect."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, budget: str = "", channel: str = "") -> None:
+        """`budget`: the one that is spent (`budgets.budget_of`); empty if it is none. `channel`: of the call."""
         super().__init__(f"Slack requires a pause of {seconds:.1f} s.")
         self.seconds = seconds
+        self.budget = budget
+        self.channel = channel
 
     @property
     def wait(self) -> timedelta:

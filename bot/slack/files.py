@@ -6,13 +6,14 @@ from typing import NoReturn
 
 import httpx
 
+from bot.slack.hosts import is_slacks
+
 _LOG = logging.getLogger(__name__)
 
 REDIRECTS = 2
 """Maximum number of redirects, all to the same host."""
 
 _TIMEOUT = httpx.Timeout(connect=5, read=10, write=10, pool=5)
-_SLACKS = (".slack.com", ".slack-gov.com")
 
 NO_ACCESS = (
     "Slack does not show it to the bot; an admin has to add the scope `files:read` and reinstall the app "
@@ -54,7 +55,7 @@ class SlackFiles:
         self, http: httpx.Client, url: httpx.URL, limit: int, is_wanted: Callable[[], bool]
     ) -> tuple[bytes, str]:
         for _ in range(REDIRECTS + 1):
-            if not self._is_slacks(url):
+            if not is_slacks(url, self._api):
                 raise NoFile("its address is not one of Slack; upload it here")
             headers = {"Authorization": f"Bearer {self._token}", "Accept-Encoding": "identity"}
             with http.stream("GET", url, headers=headers, follow_redirects=False) as answer:
@@ -65,13 +66,6 @@ class SlackFiles:
                 raise NoFile(NO_ACCESS)  # to the page where a person logs in
             url = target
         raise NoFile("Slack did not send it; ask again")
-
-    def _is_slacks(self, url: httpx.URL) -> bool:
-        if url.userinfo:
-            return False
-        if (url.scheme, url.host, url.port) == (self._api.scheme, self._api.host, self._api.port):
-            return True
-        return url.scheme == "https" and url.port is None and url.host.endswith(_SLACKS)
 
 
 def _content(answer: httpx.Response, limit: int, is_wanted: Callable[[], bool]) -> bytes:

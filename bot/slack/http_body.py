@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from slack_sdk.signature import SignatureVerifier
 
 from bot.slack.message import JSON
+from bot.slack.payload import Malformed, checked
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -61,11 +62,14 @@ def verified(body: bytes, headers: Mapping[str, str], verifier: SignatureVerifie
         raise Rejected(HTTPStatus.UNAUTHORIZED, "the signature or its timestamp is not valid")
     try:
         payload = _parsed(body.decode(), headers.get("content-type", ""))
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are subclasses
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise Rejected(HTTPStatus.BAD_REQUEST, type(error).__name__) from error
     if not isinstance(payload, dict) or _KNOWN.isdisjoint(payload):
         raise Rejected(HTTPStatus.BAD_REQUEST, "the body has none of the fields that Slack sends")
-    return payload
+    try:
+        return checked(payload)
+    except Malformed as malformed:
+        raise Rejected(HTTPStatus.BAD_REQUEST, f"Slack sends no such payload: {malformed}") from malformed
 
 
 def _is_signed(body: bytes, headers: Mapping[str, str], verifier: SignatureVerifier) -> bool:

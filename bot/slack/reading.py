@@ -7,6 +7,7 @@ from typing import Any
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackRefused
 from bot.slack.message import JSON, bears
+from bot.slack.slack_steps import Steps, insisting, waited
 
 _LOG = logging.getLogger(__name__)
 
@@ -20,11 +21,16 @@ SETTLES = timedelta(seconds=3)
 
 
 def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | None:
+    """`reading_thread`, in this thread, which sleeps while Slack is busy."""
+    return waited(reading_thread(slack, channel, root), slack.stopping)
+
+
+def reading_thread(slack: SlackCalls, channel: str, root: str) -> Steps[list[JSON] | None]:
     """Return a thread, root first; None if Slack refuses. Retries. Raises SlackBusy, SlackAway, RedisError."""
     found: list[JSON] = []
     cursor = None
     for _ in range(PAGES_READ):
-        page = _insisted(slack, "conversations.replies", channel, thread=root, cursor=cursor)
+        page = yield from _insisted(slack, "conversations.replies", channel, thread=root, cursor=cursor)
         if page is None:
             return found or None
         messages, cursor = page
@@ -35,8 +41,13 @@ def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | Non
 
 
 def recent(slack: SlackCalls, channel: str) -> list[JSON]:
+    """`reading_recent`, in this thread, which sleeps while Slack is busy."""
+    return waited(reading_recent(slack, channel), slack.stopping)
+
+
+def reading_recent(slack: SlackCalls, channel: str) -> Steps[list[JSON]]:
     """Return a channel's newest messages; [] if Slack refuses. Retries. Raises SlackBusy, SlackAway, RedisError."""
-    page = _insisted(slack, "conversations.history", channel, limit=RECENT)
+    page = yield from _insisted(slack, "conversations.history", channel, limit=RECENT)
     return [] if page is None else page[0]
 
 
@@ -62,11 +73,13 @@ def find(
     return None
 
 
-def _insisted(slack: SlackCalls, method: str, channel: str, **about: Any) -> tuple[list[JSON], str | None] | None:
+def _insisted(
+    slack: SlackCalls, method: str, channel: str, **about: Any
+) -> Steps[tuple[list[JSON], str | None] | None]:
     if not slack.has(method, channel):
         return None
     try:
-        return slack.insist(lambda: slack.page(channel, **about))
+        return (yield from insisting(lambda: slack.page(channel, **about)))
     except SlackRefused as refused:
         _LOG.info("%s: %s", method, refused)
         slack.note(method, channel, refused)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot.slack.message import Message
-from bot.views import attempts, endpoint, ladder, ladder_tasks, lost_control, offers, words
+from bot.views import attempts, endpoint, ladder, ladder_tasks, lost_control, missing_workers, offers, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, context, fenced, header, section
 from bot.views.clock_words import clock_pairs
@@ -13,6 +13,7 @@ from bot.views.escape import clip, code, escape, inert
 from bot.views.readers import read_by
 from bot.views.rungs import missing_quota
 from recipes.replicas import follows_load
+from workers.decision.worker_absence import WorkersAway
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.condition import (
@@ -66,18 +67,20 @@ CHANGES_EVERY = (
 MONEY_EVERY = timedelta(minutes=5)
 
 
-def card(deployment: Deployment, now: datetime, usual: str = "") -> Message:
+def card(deployment: Deployment, now: datetime, usual: str = "", away: WorkersAway | None = None) -> Message:
     """The card in about fifteen lines: name and status, what is happening, the facts, the endpoint, the buttons.
 
-    Everything else is in the modal that *Details* opens. `usual`: how long launches of this recipe took.
+    Everything else is in the modal that *Details* opens. `usual`: how long launches of this recipe took. `away`: which
+    workers do not answer.
     """
     status = condition_of(deployment).status
     happening = words.now_happening(deployment, now)
+    observed = not missing_workers.is_unobserved(deployment, away)
     awaited = usual if status in LAUNCHING and not deployment.established else ""
     above = [
-        header(words.title(deployment, now), f"{CARD}_{deployment.id}"),
+        header(words.title(deployment, now, observed=observed), f"{CARD}_{deployment.id}"),
         section("\n".join(filter(None, (happening, awaited)))),
-        *_contact(deployment, now),
+        *_contact(deployment, now, away),
         *([section(said)] if (said := words.newer(deployment)) else []),
         *_failure(deployment),
         _facts(deployment, now),
@@ -179,9 +182,10 @@ def _machine(attempt: Attempt) -> str:
     return offers.place(offer) if offer.cloud == "local" else f"{offers.place(offer)}, {offers.machine(offer)}"
 
 
-def _contact(deployment: Deployment, now: datetime) -> list[Block]:
-    """What the control loop cannot do."""
-    return [section(f"{WARNING} {line}") for line in lost_control.lines(deployment, now)[:MAX_CONTACT]]
+def _contact(deployment: Deployment, now: datetime, away: WorkersAway | None) -> list[Block]:
+    """What the control loop cannot do. `away`: which workers do not answer."""
+    said = [missing_workers.on_card(deployment, away, now), *lost_control.lines(deployment, now)]
+    return [section(f"{WARNING} {line}") for line in said[:MAX_CONTACT] if line]
 
 
 def _failure(deployment: Deployment) -> list[Block]:

@@ -41,15 +41,15 @@ def shown(settings: ChannelSettings, channel: str, who: str) -> Message:
     return Message(title, (section(text), context(who)))
 
 
-def modal(settings: ChannelSettings, channel: str, names: Sequence[str]) -> dict[str, Any]:
-    """A form whose private_metadata is the channel. `names`: the deployments that can be its default.
+def modal(settings: ChannelSettings, draft: str, channel: str, names: Sequence[str]) -> dict[str, Any]:
+    """A form whose private_metadata is the id of its draft. `names`: the deployments that can be its default.
 
     The inputs contain what is set. The placeholder of an empty input is its default.
     """
     return {
         "type": "modal",
         "callback_id": CALLBACK,
-        "private_metadata": channel,
+        "private_metadata": draft,
         "title": plain("Settings", 24),
         "submit": plain("Save", 24),
         "close": plain("Cancel", 24),
@@ -60,7 +60,7 @@ def modal(settings: ChannelSettings, channel: str, names: Sequence[str]) -> dict
             _temperature_input(settings.temperature),
             *([] if is_direct(channel) else [_threads_input(unasked=settings.unasked)]),
             *([] if is_direct(channel) else [_digest_input(digest=settings.digest)]),
-            actions([_reset(channel)]),
+            actions([_reset(draft)]),
         ],
     }
 
@@ -195,8 +195,8 @@ def _input(block: str, label: str, hint: str, element: Block) -> Block:
     }
 
 
-def _reset(channel: str) -> Block:
-    return button("Reset to defaults", RESET, channel) | {
+def _reset(draft: str) -> Block:
+    return button("Reset to defaults", RESET, draft) | {
         "confirm": {
             "title": plain("Reset to defaults?", 100),
             "text": plain("All settings here are set to their defaults.", 300),

@@ -3,7 +3,6 @@
 from decimal import Decimal
 from typing import Any
 
-from bot.language.confirmation import Confirmation, value_of
 from bot.slack.message import Message
 from bot.views.amounts import per_hour_and_day, usd_per_hour
 from bot.views.blocks import actions, button, plain, section
@@ -11,9 +10,6 @@ from bot.views.blocks import actions, button, plain, section
 CONFIRM = "confirm_command"
 DROP = "drop_command"
 CALLBACK = "confirm_command_modal"
-
-MAX_VALUE = 2000
-"""Slack's limit of a button's value."""
 
 
 def question(what: str, usd: Decimal, above: Decimal) -> str:
@@ -24,23 +20,18 @@ def question(what: str, usd: Decimal, above: Decimal) -> str:
     )
 
 
-def is_confirmable(confirmation: Confirmation) -> bool:
-    """Whether it fits into a button."""
-    return len(value_of(confirmation)) <= MAX_VALUE
-
-
-def message(confirmation: Confirmation, said: str) -> Message:
-    value = value_of(confirmation)
-    buttons = [button("Confirm", CONFIRM, value, style="primary"), button("Drop", DROP, "-")]
+def message(draft: str, said: str) -> Message:
+    """`draft`: the id of the stored confirmation."""
+    buttons = [button("Confirm", CONFIRM, draft, style="primary"), button("Drop", DROP, "-")]
     return Message(said, (section(said), actions(buttons)))
 
 
-def modal(confirmation: Confirmation, said: str) -> dict[str, Any]:
+def modal(draft: str, said: str) -> dict[str, Any]:
     """Its private_metadata is the value of the button."""
     return {
         "type": "modal",
         "callback_id": CALLBACK,
-        "private_metadata": value_of(confirmation),
+        "private_metadata": draft,
         "title": plain("Confirm the price", 24),
         "submit": plain("Confirm", 24),
         "close": plain("Drop", 24),

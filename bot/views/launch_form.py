@@ -1,6 +1,5 @@
 """PURE: the form of a launch: a modal whose price follows its values."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,8 +72,8 @@ class Offered(Struct, frozen=True, kw_only=True):
     """mrkdwn."""
 
 
-def modal(entered: Entered, offered: Offered, *, opened_in: str, asks_channel: bool) -> dict[str, Any]:
-    """`opened_in`: the channel; empty on the Home tab. `asks_channel`: whether the channel is an input."""
+def modal(entered: Entered, offered: Offered, *, draft: str, asks_channel: bool) -> dict[str, Any]:
+    """`draft`: the id of the stored draft. `asks_channel`: whether the channel is an input."""
     blocks = [
         _recipe(entered, offered),
         section(offered.price) | {"block_id": PRICE},
@@ -92,7 +91,7 @@ def modal(entered: Entered, offered: Offered, *, opened_in: str, asks_channel: b
     return {
         "type": "modal",
         "callback_id": CALLBACK,
-        "private_metadata": json.dumps({"channel": opened_in, "asks": asks_channel} | _clocks(entered)),
+        "private_metadata": draft,
         "title": plain("Launch a model", 24),
         "submit": plain("Launch", 24),
         "close": plain("Cancel", 24),
@@ -111,12 +110,6 @@ def repriced(shown: dict[str, Any], price: str) -> dict[str, Any]:
 def of_recipe(block: str, recipe: str, more: str = "") -> str:
     """The block id of an input that only this recipe has."""
     return ":".join((block, recipe, more) if more else (block, recipe))
-
-
-def _clocks(entered: Entered) -> dict[str, str]:
-    """The clocks that the form keeps without an input for them."""
-    given = {"stop_after_idle": entered.stop_after_idle, "hours": entered.hours}
-    return {name: value for name, value in given.items() if value}
 
 
 def _clocks_kept(entered: Entered) -> list[Block]:

@@ -31,12 +31,20 @@ MAX_SHOWN = 32
 
 
 def overview(
-    deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING, lost: Sequence[str] = ()
+    deployments: Sequence[Deployment],
+    now: datetime,
+    *,
+    nothing: str = NOTHING,
+    lost: Sequence[str] = (),
+    away: str = "",
 ) -> Message:
     """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments.
 
-    `lost`: names whose logs are gone.
+    `lost`: names whose logs are gone. `away`: warnings above the list.
     """
+    if away:
+        listing = overview(deployments, now, nothing=nothing, lost=lost)
+        return Message(listing.text, (section(away), *listing.blocks))
     if lost:
         said = _lost(lost)
         others = overview(deployments, now, nothing="").blocks if deployments else ()

@@ -1,5 +1,6 @@
 """A machine that the product rents: the real driver, a stand-in cloud, and behind it a real guest."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -87,11 +88,11 @@ class Rented:
 
     @property
     def ready(self) -> bool:
-        return probe(self._url, self.recipe.service.readiness_probe, key=KEY) is None
+        return asyncio.run(probe(self._url, self.recipe.service.readiness_probe, key=KEY)) is None
 
     def answers(self) -> str:
         """A completion through the machine's port, by its key alone."""
-        assert key_is_enforced(self._url)
+        assert asyncio.run(key_is_enforced(self._url))
         return completion(self._url, KEY, model=self.recipe_model, prompt="My favourite condiment is").text
 
     @property

@@ -1,5 +1,6 @@
 """Engines that are busy are neither cut nor replaced, and one that is dead is. Longer: `--minutes 10` (see docs)."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_an_engine_without_a_free_slot_loses_no_stream_and_no_machine_and_is_rep
     try:
         with Load(house.target(), streams=STREAMS, tokens=TOKENS) as load:
             time.sleep(5)
-            unready = probe(first.address, asked, key=house.log.secrets(house.id).replica)
+            unready = asyncio.run(probe(first.address, asked, key=house.log.secrets(house.id).replica))
             time.sleep(request.config.getoption("--minutes") * 60 - 20)
         print(f"\nstreams: {summary(load.answers)}")
         assert unready is not None, "no probe failed, so nothing was tested"

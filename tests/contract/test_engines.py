@@ -1,5 +1,6 @@
 """What every engine keeps: the OpenAI API, the key, both names, a quick end; each as the local driver starts it."""
 
+import asyncio
 import json
 import os
 import signal
@@ -51,7 +52,7 @@ class Engine:
     def wait(self):
         deadline = time.monotonic() + READY_WITHIN
         asked = ReadinessProbe(path="/v1/models", timeout=timedelta(seconds=5))
-        while why := probe(self.machine.address, asked, key=KEY):
+        while why := asyncio.run(probe(self.machine.address, asked, key=KEY)):
             log = self.driver.log(self.machine.token, 20)
             assert self.folder.ended() is None, log
             assert time.monotonic() < deadline, f"{why}\n{log}"
@@ -92,7 +93,7 @@ def test_its_health_needs_no_key(engine):
 
 def test_it_lists_the_model_with_the_key_only(engine):
     assert NAMES[0] in str(engine.client.get("/v1/models").json()["data"])
-    assert key_is_enforced(engine.machine.address)
+    assert asyncio.run(key_is_enforced(engine.machine.address))
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])

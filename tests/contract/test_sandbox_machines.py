@@ -1,5 +1,6 @@
 """The sandbox's machines are real enough: booted from real user data, they answer, keep their key, and die."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -78,7 +79,7 @@ def test_a_machine_told_to_serve_mixtral_answers_under_its_names_by_a_real_small
         url = booted(machines, "i-1", port)
         for name in NAMES:
             assert completion(url, KEY, model=name, prompt="My favourite condiment is").text
-        assert key_is_enforced(url)
+        assert asyncio.run(key_is_enforced(url))
         assert "mixtral: starting the engine llamacpp" in machines.console("i-1")
     finally:
         machines.close()
@@ -87,7 +88,7 @@ def test_a_machine_told_to_serve_mixtral_answers_under_its_names_by_a_real_small
 def test_the_scripted_engine_takes_its_place_where_it_is_asked_for(machines, port):
     url = booted(machines, "i-1", port)
     assert "script" in completion(url, KEY, model="mixtral", prompt="Hi").text
-    assert key_is_enforced(url)
+    assert asyncio.run(key_is_enforced(url))
 
 
 def test_a_boot_of_the_scripted_engine_keeps_its_arguments(tmp_path, port):

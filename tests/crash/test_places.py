@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 
+from tests.fakes.probes import told
 from tests.two_places import AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
 from workers.deployment.attempt import KEPT, MAY_COST
 from workers.serving.unready import Unready
@@ -122,8 +123,8 @@ def test_a_place_that_fails_takes_nothing_from_the_other(world, kind):
 def test_engines_too_busy_for_their_probe_are_kept_and_dead_ones_replaced_while_a_place_fails(world, monkeypatch):
     silent = Unready(why="it gave no answer", silent=True)
     engines = {"answer": True, "compute": True}
-    monkeypatch.setattr("workers.control.sweeper.probe", lambda *_, **__: None if engines["answer"] else silent)
-    monkeypatch.setattr("workers.control.sweeper.computes", lambda *_, **__: engines["compute"])
+    monkeypatch.setattr("workers.control.sweeper.probe", told(lambda *_, **__: None if engines["answer"] else silent))
+    monkeypatch.setattr("workers.control.sweeper.computes", told(lambda *_, **__: engines["compute"]))
     for number in range(SCHEDULES["busy"]):
         rng = random.Random(f"{SEED} busy {number}")
         engines |= {"answer": True, "compute": True}

@@ -10,6 +10,7 @@ from redis import Redis
 from tests.builders.offers import ladder
 from tests.crash.mortal import MortalDriver, MortalLog, Steps
 from tests.fakes.gateway import route
+from tests.fakes.probes import told
 from workers.clouds.aws import templates as aws_templates
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import DriverError
@@ -143,7 +144,5 @@ def _play_the_engines():
     """Probes pass as soon as there is an address. Other suites test the probes."""
     sweeper_module.ANSWERED_WITHIN = 30.0
     gcp_module.LOOK_EVERY = timedelta(seconds=0.05)
-    vars(sweeper_module).update(
-        probe=lambda *_, **__: None, cannot_complete=lambda *_, **__: None, key_is_enforced=lambda _: True
-    )
+    vars(sweeper_module).update(probe=told(None), cannot_complete=told(None), key_is_enforced=told(True))
     vars(advance_module).update(completion=lambda *_, **__: TestAnswer(text="mustard", seconds=0.1))

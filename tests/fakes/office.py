@@ -15,8 +15,8 @@ from bot.commands.sight import Askable, Sight
 from bot.language.command import Command
 from bot.language.grammar import parse
 from bot.language.question import Question
-from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.store import Threads
 from bot.slack.facts import ChannelFacts, PersonFacts
@@ -136,7 +136,7 @@ class Office:
             priced=lambda: "read today",
             answers=self.answers,
             settings=ChannelStore(redis),
-            drafts=AskDrafts(redis),
+            drafts=Drafts(redis),
             given=GivenAnswers(redis),
             threads=Threads(redis),
             channels=self.channels,

@@ -24,8 +24,8 @@ from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting import pool as prompting
-from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.store import Threads
 from bot.run import quick_redis, slack_of
@@ -81,7 +81,7 @@ class Answers:
 class Bot:
     """A bot as `run` wires it, without its follower and its answers."""
 
-    def __init__(self, redis, slack, home, ladder=None):
+    def __init__(self, redis, slack, home, ladder=None, *, answers=None, later=None):
         environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,
@@ -92,7 +92,7 @@ class Bot:
         settings = from_environ(environ)
         self.redis = redis
         self.nudged = []
-        self.answers = Answers()
+        self.answers = answers or Answers()
         self.requests = Deployments(redis, self.nudged.append, {})
         self.running = Logs(redis)
         self.client = WebClient(BOT_TOKEN, base_url=slack.api_url)
@@ -106,7 +106,7 @@ class Bot:
             priced=lambda: "read today",
             answers=self.answers,
             settings=ChannelStore(redis),
-            drafts=AskDrafts(redis),
+            drafts=Drafts(redis),
             given=GivenAnswers(redis),
             threads=Threads(redis),
             channels=channels,
@@ -118,7 +118,7 @@ class Bot:
             audit=AuditStream(redis),
             now=lambda: datetime.now(UTC),
         )
-        self._later = ThreadPoolExecutor(WORKERS)
+        self._later = later or ThreadPoolExecutor(WORKERS)
         self.app = app_of(BOT_TOKEN, slack.api_url)
         self.calls = calls = slack_of(settings, redis)
         admission = Admission(

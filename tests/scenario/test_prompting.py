@@ -5,9 +5,8 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from bot.prompting import pool as answers
+from bot.prompting import question_tries as answers
 from bot.prompting.store import QUESTIONS
-from bot.slack import calls
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT, Upstream
 from tests.person import MIXTRAL, ROBIN, words
@@ -374,7 +373,7 @@ def test_a_question_whose_last_replica_dies_waits_for_the_next_one(place, engine
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(calls, "INSIST_WHILE_AWAY", timedelta())
+    monkeypatch.setattr("bot.slack.slack_steps.WHILE_AWAY", timedelta())
     monkeypatch.setattr(answers, "MIN_PAUSE", timedelta(seconds=0.3))
     monkeypatch.setattr(answers, "GIVES_UP", timedelta(seconds=1.5))
     monkeypatch.setattr(answers, "FORGETS", timedelta(seconds=2.5))

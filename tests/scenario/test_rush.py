@@ -10,7 +10,7 @@ from bot.sandbox.stand_in import Settings
 from bot.slack.budgets import LIMITS, MethodBudget
 from tests.answering import engine, line, place
 from tests.person import MIXTRAL
-from tests.rush import WORDS, rush
+from tests.rush import WORDS, beside_a_crowd, rush
 
 __all__ = ["engine", "line", "place"]
 
@@ -47,3 +47,10 @@ def test_fifty_questions_at_once_are_shown_in_order_and_answered_completely_and_
     assert displaced(seen.threads, seen.posted) <= NEARLY
     assert seen.calls["chat.update"] < 3 * len(seen.threads)
     assert {place.robin.session(MIXTRAL, ts) for ts in seen.threads} == {"active"}
+
+
+def test_a_question_is_answered_though_another_channel_has_asked_more_than_there_are_threads(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot(budgets=BUDGETS, at_once=8)
+    seen = beside_a_crowd(place, engine, crowd=40, timeout=60)
+    assert seen.passed <= 12  # what the budget of the channel allows meanwhile

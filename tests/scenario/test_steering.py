@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from bot.language.question import Question, QuestionKey
 from bot.language.quoted_message import QuotedMessage
 from bot.prompting.given_answers import GivenAnswers
-from bot.prompting.pool import MAX_TRIES
+from bot.prompting.question_tries import MAX_TRIES
 from bot.prompting.store import Questions
 from bot.sandbox.seed import BOT_USER, TEAM_ID
 from bot.slack.budgets import LIMITS, MethodBudget

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from bot.language.channel_settings import ChannelSettings
-from bot.prompting import pool
+from bot.prompting import question_tries
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.store import QUESTIONS
 from bot.sandbox.seed import BOT_USER
@@ -355,7 +355,7 @@ def test_a_session_that_a_dead_process_left_is_ended_by_the_next_one(place, engi
     place.answer(ts, "slow", channel=channel)
     place.end(bot)
     assert place.robin.session(channel, ts) == "processing"
-    monkeypatch.setattr(pool, "MAX_TRIES", 1)
+    monkeypatch.setattr(question_tries, "MAX_TRIES", 1)
     place.bot()
     place.settled()
     assert place.robin.session(channel, ts) == "active"
@@ -363,8 +363,8 @@ def test_a_session_that_a_dead_process_left_is_ended_by_the_next_one(place, engi
 
 
 def test_a_complete_answer_is_not_written_again_because_its_session_could_not_be_ended(place, engine, monkeypatch):
-    monkeypatch.setattr("bot.slack.calls.INSIST_WHILE_AWAY", timedelta())
-    monkeypatch.setattr(pool, "MIN_PAUSE", timedelta(seconds=0.3))
+    monkeypatch.setattr("bot.slack.slack_steps.WHILE_AWAY", timedelta())
+    monkeypatch.setattr(question_tries, "MIN_PAUSE", timedelta(seconds=0.3))
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
     engine.script = lambda _: {"delay": 0.1}

@@ -1,6 +1,8 @@
-"""Probes replicas in threads that a later sweep collects; probes of ready ones are spread over an interval."""
+"""Probes replicas on an event loop, for a later sweep; probes of ready ones are spread over an interval."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zlib import crc32
@@ -9,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from recipes.schema import ReadinessProbe
-from workers.control.collector import Collector
+from workers.control.async_collector import AsyncCollector
 from workers.control.recording import Recorder, each
 from workers.decision.verdict import (
     NO_EVIDENCE,
@@ -32,14 +34,22 @@ from workers.serving.unready import Unready
 PROBE_READY_EVERY = timedelta(seconds=10)
 """Interval between two probes of a ready replica, as in SkyPilot. Other replicas are probed at every sweep."""
 
-MAX_THREADS = 128
-"""Maximum number of concurrent probes. A replica that does not answer occupies a thread until its probe's timeout."""
+AT_ONCE = 768
+"""Maximum number of concurrent probes, unless the limit of descriptors is known; most hosts' is 1,024."""
+
+SLOW = 1.0
+"""Seconds after which an answer is slow: the next probe of the replica lets those of other replicas begin before it."""
 
 RECORDED_FIRST = 5
 RECORDED_EVERY = timedelta(seconds=15)
 """Minimum time between two recorded reasons of failure after the first RECORDED_FIRST, which are recorded immediately:
 a reason that differs with every answer must not fill the log.
 """
+
+STARTS = frozenset({Phase.STARTING})
+
+AWAITED = 100
+"""Maximum number of replicas that are also probed between two sweeps. More would cost too much CPU."""
 
 KEY_REFUSALS = 3
 """Number of refusals of the key in a row after which a starting replica is given up: one may come from a proxy."""
@@ -50,19 +60,19 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Probe(Protocol):
     """Returns None if the replica at an address is ready; otherwise why not."""
 
-    def __call__(self, address: str, asked: ReadinessProbe, *, key: str) -> Unready | None: ...
+    async def __call__(self, address: str, asked: ReadinessProbe, *, key: str) -> Unready | None: ...
 
 
 class Completes(Protocol):
     """Returns None if the replica at an address completes a sentence, or has another API; otherwise why not."""
 
-    def __call__(self, address: str, *, key: str, model: str, timeout: timedelta) -> Unready | None: ...
+    async def __call__(self, address: str, *, key: str, model: str, within: timedelta) -> Unready | None: ...
 
 
 class Computes(Protocol):
     """Whether the counters of the engine at an address show that it computes tokens. May take seconds."""
 
-    def __call__(self, address: str, *, key: str) -> bool: ...
+    async def __call__(self, address: str, *, key: str) -> bool: ...
 
 
 class Probed(Struct, frozen=True, kw_only=True):
@@ -76,6 +86,7 @@ class Probed(Struct, frozen=True, kw_only=True):
     key_enforced: bool
     computing: bool = False
     """Whether the engine did not answer, and its counters grew."""
+    slow: bool = False
 
 
 class ProbeHistory(Struct, kw_only=True):
@@ -91,6 +102,11 @@ class ProbeHistory(Struct, kw_only=True):
     """Time of the last recorded reason of failure."""
     recorded: int = 0
     """Number of recorded reasons."""
+    slow: bool = False
+    """Whether the last answer was slow."""
+    why: str = ""
+    """The last reason of failure, and the same without secrets: they are read from Redis."""
+    masked: str = ""
 
 
 class Prober:
@@ -102,12 +118,13 @@ class Prober:
         log: Log,
         *,
         probe: Probe,
-        key_is_enforced: Callable[[str], bool],
+        key_is_enforced: Callable[[str], Awaitable[bool]],
         cannot_complete: Completes,
         loads: Callable[[list[DeploymentId]], Mapping[DeploymentId, Load]],
         computes: Computes,
+        at_once: int = AT_ONCE,
     ) -> None:
-        """`loads`: reads the newest loads that the gateway has written."""
+        """`loads`: reads the newest loads that the gateway has written. `at_once`: maximum of concurrent probes."""
         self._recorder = recorder
         self._log = log
         self._ask = probe
@@ -116,17 +133,31 @@ class Prober:
         self._loads = loads
         self._computes = computes
         self._keys: dict[DeploymentId, str] = {}
-        """Cached: keys never change, and a read in each probe's thread would take too many connections to Redis."""
+        """Cached: keys never change, and a read for each probe would load Redis."""
         self._seen: dict[Token, ProbeHistory] = {}
-        self._probes = Collector[Token, Probed]("probe", MAX_THREADS)
+        self._probes = AsyncCollector[Token, Probed]("probe", at_once)
 
     def ask(self) -> None:
         """Start to probe each replica that is due."""
         attempts = self._recorder.attempts(LIVE)
         self._forget(attempts)
         now = self._recorder.now()
-        for state, attempt in attempts:
+        for state, attempt in sorted(attempts, key=lambda one: one[1].phase is Phase.READY):  # READY ones last
             self._start(state, attempt, now)
+
+    def catch_up(self) -> None:
+        """Between two sweeps: process the answers if one is urgent, and probe again those that may become ready."""
+        if self._probes.has_answers():
+            self.collect(until=0)
+        now = self._recorder.now()
+        waiting = [(s, a) for s, a in self._recorder.attempts(STARTS) if self._is_awaited(a)]
+        for state, attempt in waiting[:AWAITED]:
+            self._start(state, attempt, now)
+
+    def _is_awaited(self, attempt: Attempt) -> bool:
+        """Whether it may become ready at any moment. A refused key counts once for each sweep."""
+        seen = self._seen.get(attempt.request.token)
+        return seen is not None and not seen.slow and not seen.key_refusals
 
     def collect(self, until: float) -> None:
         """Process the answers that have arrived by `until` (monotonic seconds)."""
@@ -147,18 +178,26 @@ class Prober:
             key = self._keys.get(state.id) or self._log.secrets(state.id).replica
             self._keys[state.id] = key
             asked = probe_of(state.recipe, self._recorder.secrets(state) | {KEY_VARIABLE: key})
-            self._probes.ask(token, self._probe, asked, attempt, attempt.machine.address, key, now)
+            urgent = (not settled or seen.failures > 0) and not seen.slow
+            self._probes.ask(token, self._probe, asked, attempt, attempt.machine.address, key, now, urgent=urgent)
 
-    def _probe(self, asked: ReadinessProbe, attempt: Attempt, address: str, key: str, now: datetime) -> Probed:
-        failure = self._ask(address, asked, key=key)
+    async def _probe(self, asked: ReadinessProbe, attempt: Attempt, address: str, key: str, now: datetime) -> Probed:
+        began = time.monotonic()
+        failure = await self._ask(address, asked, key=key)
+        slow = time.monotonic() - began >= SLOW
         first = failure is None and attempt.phase is Phase.STARTING
+        enforced = True
         if first:  # an engine that passes its probe may still fail every request
             model = attempt.request.boot.served_names[0]
-            failure = self._cannot_complete(address, key=key, model=model, timeout=asked.timeout)
-        enforced = not first or self._key_is_enforced(address)
+            failure, enforced = await asyncio.gather(
+                self._cannot_complete(address, key=key, model=model, within=asked.timeout),
+                self._key_is_enforced(address),
+            )
         silent = failure is not None and failure.silent and attempt.phase is Phase.READY
-        computing = silent and self._computes(address, key=key)
-        return Probed(asked_at=now, address=address, failure=failure, key_enforced=enforced, computing=computing)
+        computing = silent and await self._computes(address, key=key)
+        return Probed(
+            asked_at=now, address=address, failure=failure, key_enforced=enforced, computing=computing, slow=slow
+        )
 
     def _observe(self, state: Deployment, attempt: Attempt, probed: Probed) -> None:
         token = attempt.request.token
@@ -167,7 +206,7 @@ class Prober:
         seen = self._seen[token]
         self._count(seen, token, probed)
         evidence = self._evidence(state, attempt, probed)
-        failure = probed.failure and replace(probed.failure, why=self._recorder.masked(state, probed.failure.why))
+        failure = probed.failure and replace(probed.failure, why=self._masked(state, seen, probed.failure.why))
         if failure is not None and attempt.phase is Phase.STARTING:
             self._tell(state, attempt, seen, failure, probed.asked_at)
         verdict = verdict_on_probe(attempt, failure, evidence, seen.failing_since)
@@ -181,8 +220,13 @@ class Prober:
             self._recorder.append(state, fact)
         self._recorder.record(state, attempt, verdict)
 
+    def _masked(self, state: Deployment, seen: ProbeHistory, why: str) -> str:
+        if why != seen.why:
+            seen.why, seen.masked = why, self._recorder.masked(state, why)
+        return seen.masked
+
     def _count(self, seen: ProbeHistory, token: Token, probed: Probed) -> None:
-        seen.due = _next_turn(token, probed.asked_at)
+        seen.due, seen.slow = _next_turn(token, probed.asked_at), probed.slow
         failure = probed.failure
         seen.failures = 0 if failure is None else seen.failures + 1
         seen.failing_since = None if failure is None else seen.failing_since or probed.asked_at

@@ -1,5 +1,6 @@
 """Adjusts numbers of replicas to the load: reads the gateway's load and the engines' queues, appends decisions."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 from redis import Redis
 
 from recipes.replicas import moves
-from workers.control.collector import Collector
+from workers.control.async_collector import AsyncCollector
 from workers.decision.autoscale import Memory, autoscale
 from workers.deployment.condition import is_ending
 from workers.deployment.events import Autoscaled, DeploymentId
@@ -21,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 ASK_ENGINES_EVERY = timedelta(seconds=10)
 
+AT_ONCE = 64
+"""Maximum number of deployments whose engines are asked concurrently."""
+
 
 class Autoscaler:
     """Part of a sweep. If its memory is lost, the delay before a scaling starts again."""
@@ -31,7 +35,7 @@ class Autoscaler:
         self._memories: dict[DeploymentId, Memory] = {}
         self._queues: dict[DeploymentId, tuple[datetime, int | None]] = {}
         """Time of the last request to the engines, and their answer once it has been collected."""
-        self._asks = Collector[DeploymentId, int | None]("queue", 8)
+        self._asks = AsyncCollector[DeploymentId, int | None]("queue", AT_ONCE)
 
     def look(self, states: Iterable[Deployment], now: datetime) -> None:
         """Decide for each deployment whose recipe allows the number of replicas to change."""
@@ -56,7 +60,7 @@ class Autoscaler:
         self._log.append(state.id, state.version, [Autoscaled(**stamp(now), replicas=target, why=why)])
 
     def _waiting(self, state: Deployment, now: datetime) -> int | None:
-        """Last known length of the engines' queues. A thread reads it again every ASK_ENGINES_EVERY."""
+        """Last known length of the engines' queues. It is read again every ASK_ENGINES_EVERY."""
         asked_at, known = self._queues.get(state.id, (None, None))
         if asked_at is None or now - asked_at >= ASK_ENGINES_EVERY:
             addresses = [a.address for a in state.ready if a.address]
@@ -66,8 +70,9 @@ class Autoscaler:
         return known
 
 
-def _queued(addresses: list[str], key: str) -> int | None:
-    counts = [count for address in addresses if (count := waiting(address, key=key)) is not None]
+async def _queued(addresses: list[str], key: str) -> int | None:
+    asked = await asyncio.gather(*(waiting(address, key=key) for address in addresses))
+    counts = [count for count in asked if count is not None]
     return sum(counts) if counts else None
 
 

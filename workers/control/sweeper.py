@@ -18,7 +18,8 @@ from workers.control.idling import IdleWatch
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
 from workers.control.observing import Observer
-from workers.control.probing import Prober
+from workers.control.orphan_record import OrphanRecord
+from workers.control.probing import AT_ONCE, Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.repricing import Repricing
@@ -32,18 +33,21 @@ from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
-from workers.lease import Lease
+from workers.heartbeats import Pulse, WorkerPart
+from workers.lease import SWEEPER, Lease
 from workers.nudges import Nudge
+from workers.redis_failures import failure_of
 from workers.serving.metrics import computes
 from workers.serving.probe import cannot_complete, key_is_enforced, probe
 from workers.settings import AUDIT_KEPT
 
 logger = logging.getLogger(__name__)
 
-LEASE = "sweeper"
-
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
+
+CAUGHT_UP_EVERY = 0.4
+"""Time in seconds after which answers of starting replicas are processed between two sweeps."""
 
 LEDGER_EVERY = timedelta(minutes=10)
 """Interval at which the ledger is completed, for workers of an earlier version that run beside this one."""
@@ -78,9 +82,14 @@ class Sweeper:
         clock: Callable[[], datetime],
         host: str = "",
         audit_kept: timedelta = AUDIT_KEPT,
+        probes_at_once: int = AT_ONCE,
     ) -> None:
-        """`host`: the id of this worker host, whose local machines only it observes; empty if it is the only one."""
-        self._lease = Lease(redis, LEASE, control_lease)
+        """`host`: the id of this worker host, whose local machines only it observes; empty if it is the only one.
+
+        `probes_at_once`: maximum number of concurrent probes, each of which needs a descriptor.
+        """
+        self._lease = Lease(redis, SWEEPER, control_lease)
+        self._pulse = Pulse(redis, WorkerPart.SWEEPER, host)
         self._every = every
         self._log, self._ledger = log, Ledger(redis)
         self._completed_at: datetime | None = None
@@ -89,7 +98,7 @@ class Sweeper:
         self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
-        reaper = Reaper(self._recorder, nudge, self._leasing.keep)
+        reaper = Reaper(self._recorder, nudge, self._leasing.keep, OrphanRecord(redis, environ, clock).note)
         self._observer = Observer(self._recorder, drivers, installation, reaper, CloudEnds(self._ledger))
         self._prober = Prober(
             self._recorder,
@@ -99,6 +108,7 @@ class Sweeper:
             cannot_complete=cannot_complete,
             loads=Loads(redis).read,
             computes=computes,
+            at_once=probes_at_once,
         )
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
@@ -107,6 +117,8 @@ class Sweeper:
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
         self._nudger = Nudger(nudge, clock)
+        self._redis_failure = ""
+        """Why the last sweep failed; empty if it did not."""
         self._failing: dict[str, str] = {}
         """The last error of each part whose last look failed."""
 
@@ -120,12 +132,21 @@ class Sweeper:
                         self.sweep()
                         self.complete_ledger()
                         self.trim_audit()
-                        stop.wait(self._every.total_seconds())
+                        self._redis_failure = ""
+                        self._rest(stop)
                 if self._local and not free:
                     self.sweep_host()
             except RedisError as error:
-                logger.warning("Redis does not answer, the sweep is repeated: %s", error)
+                if (cause := failure_of(error).in_full) != self._redis_failure:
+                    logger.warning("the sweep is repeated every second without further messages: %s", cause)
+                self._redis_failure = cause
             stop.wait(self._every.total_seconds())
+
+    def _rest(self, stop: threading.Event) -> None:
+        """Wait for the next sweep. What a starting replica answers meanwhile does not wait for it."""
+        ends = time.monotonic() + self._every.total_seconds()
+        while (left := ends - time.monotonic()) > 0 and not stop.wait(min(left, CAUGHT_UP_EVERY)):
+            self._prober.catch_up()
 
     def complete_ledger(self) -> None:
         """Book, at intervals, what workers of an earlier version have bought or ended without booking it.
@@ -178,6 +199,7 @@ class Sweeper:
             self._look(part, readable)
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
+        self._pulse.beat()
 
     def _look(self, part: SweepPart, readable: Sequence[Deployment]) -> None:
         name = type(part).__name__

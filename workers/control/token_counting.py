@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
 
-from workers.control.collector import Collector
+from workers.control.async_collector import AsyncCollector
 from workers.deployment.attempt import KEPT
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
@@ -22,7 +22,8 @@ READ_EVERY = timedelta(minutes=1)
 BOOK_EVERY = timedelta(minutes=10)
 """Interval between two entries of a replica that processes tokens."""
 
-MAX_THREADS = 8
+AT_ONCE = 64
+"""Maximum number of engines that are read concurrently."""
 
 
 class TokenCounting:
@@ -34,7 +35,7 @@ class TokenCounting:
         self._asked_at: dict[Replica, datetime] = {}
         self._read: dict[Replica, TokensCounted] = {}
         """The newest count of each replica, as far as it is not booked."""
-        self._asks = Collector[Replica, tuple[int, int] | None]("tokens", MAX_THREADS)
+        self._asks = AsyncCollector[Replica, tuple[int, int] | None]("tokens", AT_ONCE)
 
     def look(self, states: Iterable[Deployment], now: datetime) -> None:
         """Read each published replica that is due, and book what is due.
@@ -81,5 +82,5 @@ class TokenCounting:
             del self._read[replica]
 
 
-def _tokens(address: str, key: str) -> tuple[int, int] | None:
-    return tokens(address, key=key)
+async def _tokens(address: str, key: str) -> tuple[int, int] | None:
+    return await tokens(address, key=key)

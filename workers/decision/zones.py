@@ -29,6 +29,17 @@ class Zone(NamedTuple):
     zone: str
 
 
+class Place(NamedTuple):
+    """One region of one cloud. A call without an answer says nothing good of the whole region."""
+
+    cloud: str
+    region: str
+
+
+def place_of(offer: Offer) -> Place:
+    return Place(offer.cloud, offer.region)
+
+
 def zone_of(offer: Offer) -> Zone:
     return Zone(offer.cloud, offer.region, offer.zone)
 

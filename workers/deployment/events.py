@@ -223,27 +223,36 @@ class WeightsChecked(Event, frozen=True, kw_only=True):
     """Why they may not be downloadable, as sentences for people; empty if they are."""
 
 
-class LaunchIntended(Event, frozen=True, kw_only=True):
+class LaunchIntended(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A machine will be requested. Appended before the call to the cloud."""
 
     request: MachineRequest
+    beside: int = 0
+    """Number of the attempt without an answer whose place this one takes; 0: none."""
 
 
-class OfferRefused(AttemptEvent, frozen=True, kw_only=True):
+class OfferRefused(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """The cloud refused an attempt; no machine of it exists."""
 
     refusals: tuple[Refusal, ...]
     """The cloud's answers, each with the offers that it concerns; never empty."""
+    beside: int = 0
+    """Number of the last ones that concern no offer of the request: places where no launch can succeed."""
+
+    @property
+    def of_request(self) -> tuple[Refusal, ...]:
+        """The answers that concern the request's own offers."""
+        return self.refusals[: len(self.refusals) - self.beside]
 
     @property
     def code(self) -> str:
         """The codes, as the cloud writes them."""
-        return ", ".join(dict.fromkeys(r.code for r in self.refusals))
+        return ", ".join(dict.fromkeys(r.code for r in self.of_request))
 
     @property
     def sentence(self) -> str:
         """The reasons in plain words, without a full stop."""
-        return "; ".join(dict.fromkeys(r.sentence for r in self.refusals))
+        return "; ".join(dict.fromkeys(r.sentence for r in self.of_request))
 
 
 class MachineCreated(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):

@@ -30,8 +30,9 @@ from workers.gateway.holding import MAX_HELD, Holding
 from workers.nudges import nudge
 from workers.policy.stored import StoredPolicy
 from workers.processes import Children
-from workers.run import belong, connect, now, wait_for
+from workers.run import belong, connect, now
 from workers.settings import GatewaySettings, Settings, from_environ
+from workers.writable import wait_for
 
 logger = logging.getLogger(__name__)
 

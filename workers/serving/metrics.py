@@ -1,12 +1,14 @@
 """Reads from an engine's metrics how many requests wait in its queue, and whether it computes tokens."""
 
+import asyncio
 import logging
 import math
-import time
 from datetime import timedelta
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
+
+from workers.serving.errors import ServingError
+from workers.serving.exchange import exchange
 
 WAITING = ("vllm:num_requests_waiting", "llamacpp:requests_deferred")
 """Names of the engines' gauges. vLLM's has one sample for each engine core."""
@@ -24,50 +26,50 @@ MAX_BYTES = 4 * 2**20
 logger = logging.getLogger(__name__)
 
 
-def waiting(address: str, *, key: str, timeout: timedelta = TIMEOUT) -> int | None:
+async def waiting(address: str, *, key: str, within: timedelta = TIMEOUT) -> int | None:
     """Number of requests that wait in the engine at `http://host:port`; None if it is not available in time.
 
     llama.cpp's server requires the key; vLLM accepts it. Errors are not raised: the number is optional, and without
     it autoscaling uses the request rate alone.
     """
     try:
-        text = _scraped(f"{address}/metrics", key, timeout)
+        text = await _scraped(f"{address}/metrics", key, within)
         return None if text is None else waiting_in(text)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (ServingError, TimeoutError, ValueError) as error:
         logger.debug("%s does not report its queue: %s", address, error or type(error).__name__)
         return None
 
 
-def computes(address: str, *, key: str, between: timedelta = BETWEEN) -> bool:
+async def computes(address: str, *, key: str, between: timedelta = BETWEEN) -> bool:
     """Whether the tokens that the engine at `http://host:port` counts grow from one reading to the next.
 
     False if the engine does not answer, or counts no tokens.
     """
-    before = _tokens(address, key)
+    before = await _tokens(address, key)
     if before is None:
         return False
-    time.sleep(between.total_seconds())
-    after = _tokens(address, key)
+    await asyncio.sleep(between.total_seconds())
+    after = await _tokens(address, key)
     return after is not None and after > before
 
 
-def tokens(address: str, *, key: str) -> tuple[int, int] | None:
+async def tokens(address: str, *, key: str) -> tuple[int, int] | None:
     """Tokens of prompts and of answers since the engine at `http://host:port` started; None if it reports none."""
     try:
-        text = _scraped(f"{address}/metrics", key, TIMEOUT)
+        text = await _scraped(f"{address}/metrics", key, TIMEOUT)
         counts = (None, None) if text is None else (total(text, PROMPT_TOKENS), total(text, GENERATED_TOKENS))
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (ServingError, TimeoutError, ValueError) as error:
         logger.debug("%s does not report its tokens: %s", address, error or type(error).__name__)
         return None
     prompt, generated = counts
     return None if prompt is None or generated is None else (round(prompt), round(generated))
 
 
-def _tokens(address: str, key: str) -> float | None:
+async def _tokens(address: str, key: str) -> float | None:
     try:
-        text = _scraped(f"{address}/metrics", key, TIMEOUT)
+        text = await _scraped(f"{address}/metrics", key, TIMEOUT)
         return None if text is None else total(text, TOKENS)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (ServingError, TimeoutError, ValueError) as error:
         logger.debug("%s does not report its tokens: %s", address, error or type(error).__name__)
         return None
 
@@ -94,21 +96,9 @@ def total(text: str, names: tuple[str, ...]) -> float | None:
     return sum(counts) if counts else None
 
 
-def _scraped(url: str, key: str, timeout: timedelta) -> str | None:
+async def _scraped(url: str, key: str, within: timedelta) -> str | None:
     """The body of a 2xx answer, or None."""
-    within = timeout.total_seconds()
-    ends = time.monotonic() + within
-    content = b""
-    with (
-        # Connects directly: a proxy in the environment is for connections to the internet.
-        httpx.Client(timeout=within, trust_env=False) as client,
-        client.stream("GET", url, headers={"Authorization": f"Bearer {key}"} if key else {}) as answer,
-    ):
-        if not answer.is_success:
-            return None
-        for part in answer.iter_bytes():
-            content += part
-            # httpx's timeout restarts with each byte that arrives.
-            if len(content) > MAX_BYTES or time.monotonic() > ends:
-                return None
-    return content.decode(errors="replace")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with asyncio.timeout(within.total_seconds()):  # that of an exchange restarts with each piece
+        answer = await exchange(url, headers=headers, within=within, most=MAX_BYTES)
+    return answer.body.decode(errors="replace") if answer.is_success and not answer.cut else None

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from msgspec import to_builtins
 from msgspec.structs import replace
 from redis import Redis
 from slack_bolt import App, BoltRequest
@@ -18,12 +17,11 @@ from slack_bolt.authorization import AuthorizeResult
 from bot.admission import NOBODY, REFUSED, Admission
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
-from bot.language import confirmation
 from bot.language.confirmation import Confirmation
 from bot.language.direct_request import Deed, DirectRequest, WantedDeed, value_of
 from bot.language.question import Question
 from bot.listeners import Listeners
-from bot.prompting.ask_drafts import AskDraft
+from bot.prompting.drafts import AskDraft, ChoiceDraft, ConfigDraft, LaunchDraft
 from bot.prompting.given_answers import GivenAnswer, GivenAnswers
 from bot.prompting.routing import RoutedTo, route
 from bot.prompting.store import Threads
@@ -285,16 +283,19 @@ class Workspace:
         view = {
             "type": "modal",
             "callback_id": "channel_config",
-            "private_metadata": PLACES[name],
+            "private_metadata": self._config_draft(name),
             "state": {"values": {"system": {"system": {"type": "plain_text_input", "value": "You are a cook."}}}},
         }
         return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def _config_draft(self, name):
+        return self.context.drafts.add(self.user, ConfigDraft(channel=PLACES[name]))
 
     def resets(self, name):
         body = self._interaction("block_actions") | {
             "container": {"type": "view", "view_id": "V1"},
             "view": {"id": "V1", "hash": "h", "type": "modal"},
-            "actions": [{"type": "button", "action_id": "config_reset", "block_id": "b", "value": PLACES[name]}],
+            "actions": [{"type": "button", "action_id": "config_reset", "value": self._config_draft(name)}],
         }
         return self.sends(body)
 
@@ -306,7 +307,7 @@ class Workspace:
         view = {
             "type": "modal",
             "callback_id": "launch_a_model",
-            "private_metadata": json.dumps({"channel": channel, "asks": False}),
+            "private_metadata": self.context.drafts.add(self.user, LaunchDraft(channel=channel, asks=False)),
             "state": {"values": values},
         }
         return self.sends(self._interaction("view_submission") | {"view": view})
@@ -378,8 +379,9 @@ class Workspace:
 
 
 def asks_by_button(it, name):
-    question = Question(id="E1", team="T", channel=it.channel, user=ROBIN, text="Hi", deployment=name, chosen=True)
-    return it.presses("ask_of_0", json.dumps(to_builtins(question)))
+    question = Question(id="E1", team="T", channel=it.channel, user=ROBIN, text="Hi")
+    draft = it.context.drafts.add(it.user, ChoiceDraft(question=question))
+    return it.presses("ask_of_0", f"{draft} {it.ids.get(name, 'd-none')}")
 
 
 def requested(deed, it, id_, to=ROBIN):
@@ -401,9 +403,9 @@ def requested(deed, it, id_, to=ROBIN):
 def confirmed(it, name):
     """The value of the button that confirms a scale."""
     id_ = it.ids.get(name, "d-none")
-    return confirmation.value_of(
-        Confirmation(usd=Decimal(100), command=f"/mixtral scale {name} 2", deployment=id_, channel=it.channel)
-    )
+    command = f"/mixtral scale {name} 2"
+    asked = Confirmation(usd=Decimal(100), command=command, deployment=id_, channel=it.channel)
+    return it.context.drafts.add(it.user, asked)
 
 
 def to_approve(it):

@@ -1,24 +1,27 @@
 """What `mixtral-bot check` reports of Redis: persistence, eviction, the installation, and whether a worker runs."""
 
-from datetime import timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
 from msgspec.structs import replace
 
-from bot.cli import check_redis
+from bot.cli import check_redis, check_workers
 from bot.cli.check_connections import gateway
 from tests.builders.events import requested
 from tests.fakes.haproxy import Gateway
 from workers.deployment.identity import INSTALLATION
 from workers.deployment.log import Log, new_id
 from workers.gateway.haproxy import Haproxy
+from workers.heartbeats import HEARTBEATS, Pulse, WorkerPart, read
 from workers.lease import Lease
 
 
 @pytest.fixture
 def environ(redis, valkey_url, tmp_path, monkeypatch):
-    monkeypatch.setattr(check_redis, "SWEEPER_RESTARTS_WITHIN", 0.0)
-    before = redis.config_get("appendfsync", "maxmemory-policy")
+    monkeypatch.setattr(check_workers, "SWEEPER_RESTARTS_WITHIN", 0.0)
+    before = redis.config_get("appendfsync", "appendonly", "save", "maxmemory", "maxmemory-policy")
     yield {"REDIS_URL": valkey_url, "MIXTRAL_HOME": str(tmp_path), "MIXTRAL_INSTALLATION": "i-a"}
     for name, value in before.items():
         redis.config_set(name, value)
@@ -64,6 +67,81 @@ def test_a_redis_that_refuses_config_is_not_a_failure(environ, redis, valkey_url
     assert "is not known, because CONFIG is refused" in said
 
 
+@pytest.mark.parametrize(
+    ("save", "lost"), [("", "everything: appendonly is no, and it stores no snapshots"), ("900 1", "`save 900 1`")]
+)
+def test_a_redis_without_an_append_only_file_says_what_it_forgets(environ, redis, save, lost):
+    redis.config_set("save", save)
+    redis.config_set("appendonly", "no")
+    ((works, says, mend),) = found(environ, "Redis")
+    assert (works, mend) == (False, "start it with --appendonly yes")
+    assert lost in says
+    assert "Machines that were bought then run on unknown" in says
+
+
+@contextmanager
+def replica(redis):
+    redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        yield
+    finally:
+        redis.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def test_a_redis_that_accepts_no_writes_is_a_failure_with_cause_and_mend(environ, redis):
+    assert found(environ, "Redis", "writes") == []
+    with replica(redis):
+        ((works, says, mend),) = found(environ, "Redis", "writes")
+    assert not works
+    assert says == "Redis is a read-only replica and accepts no writes, so nothing can be launched, scaled or ended"
+    assert "REPLICAOF NO ONE" in mend
+    redis.config_set("maxmemory", 1)
+    ((works, says, mend),) = found(environ, "Redis", "writes")
+    assert not works
+    assert "the memory of Redis is full" in says
+    assert "raise `maxmemory`" in mend
+    redis.config_set("maxmemory", 0)
+    redis.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-@write")
+    reader = environ | {"REDIS_URL": environ["REDIS_URL"].replace("redis://", "redis://reader:secret@")}
+    ((works, says, mend),) = found(reader, "Redis", "writes")
+    redis.execute_command("ACL", "DELUSER", "reader")
+    assert not works
+    assert "does not allow this to the user in REDIS_URL" in says
+    assert "ACL SETUSER" in mend
+
+
+def test_a_memory_that_is_almost_full_and_a_slow_redis_are_reported_before_they_fail(environ, redis, monkeypatch):
+    assert found(environ, "Redis", "speed") == []
+    redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] * 1.05) + 100_000)
+    monkeypatch.setattr(check_redis, "FULL_FROM", 0.5)
+    monkeypatch.setattr(check_redis, "SLOW", 0.0)
+    ((works, says, mend),) = found(environ, "Redis", "memory")
+    assert (works, mend) == (None, "raise maxmemory")
+    assert "% of maxmemory is used" in says
+    ((works, says, _),) = found(environ, "Redis", "speed")
+    assert works is None
+    assert "commands in Slack need several within its 3 s" in says
+
+
+@pytest.mark.parametrize(
+    ("url", "addresses", "works"),
+    [
+        ("redis://cache.example:6379/0", ["93.184.216.34"], False),
+        ("redis://valkey:6379/0", ["172.18.0.2"], None),
+        ("redis://:secret@cache.example:6379/0", ["93.184.216.34"], "nothing"),
+        ("redis://localhost:6379/0", ["127.0.0.1", "::1"], "nothing"),
+        ("unix:///run/valkey.sock", [], "nothing"),
+    ],
+)
+def test_a_redis_without_a_password_that_others_can_reach_is_reported(monkeypatch, url, addresses, works):
+    monkeypatch.setattr(check_redis, "_addresses", lambda _: [ip_address(a) for a in addresses])
+    findings = list(check_redis._access(url))
+    assert [f.works for f in findings] == ([] if works == "nothing" else [works])
+    for finding in findings:
+        assert "can have the workers run any program" in finding.says
+        assert "requirepass" in finding.mend
+
+
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_a_redis_that_deletes_logs_when_it_is_full_is_a_failure_with_the_mend(environ, redis, policy):
     assert found(environ, "Redis", "memory") == []
@@ -82,6 +160,57 @@ def test_a_worker_that_is_frozen_or_away_is_a_failure_once_there_are_deployments
     assert "end and start it again" in mend
     with Lease(redis, "sweeper", timedelta(seconds=10)).held():
         assert found(environ, "worker") == [(True, "observes the machines", "")]
+
+
+def beat(redis, part, ago=0, host="h-a", name="worker-1"):
+    at = redis.time()[0] - ago
+    redis.hset(HEARTBEATS, f"{part} {host}", f"{at} {name}")
+
+
+def test_workers_that_observe_but_do_no_jobs_are_a_failure_with_since_when(environ, redis):
+    Log(redis).open(new_id(), requested(), "mxk_of_a_test", "once")
+    with Lease(redis, "sweeper", timedelta(seconds=10)).held():
+        beat(redis, WorkerPart.JOBS, ago=39)
+        assert found(environ, "worker") == [(True, "observes the machines", "")]
+        beat(redis, WorkerPart.JOBS, ago=90)
+        beat(redis, WorkerPart.JOBS, ago=200, host="h-b", name="worker-2")
+        observes, (works, says, mend) = found(environ, "worker")
+    assert observes[0]
+    assert works is False
+    assert "no process has done a job since 20" in says
+    assert "when worker-1 did: nothing is launched, scaled or ended" in says
+    assert "end and start it again" in mend
+
+
+def test_a_sweeper_that_is_missing_is_said_with_since_when(environ, redis):
+    Log(redis).open(new_id(), requested(), "mxk_of_a_test", "once")
+    beat(redis, WorkerPart.SWEEPER, ago=70)
+    ((works, says, _),) = found(environ, "worker")
+    assert works is False
+    assert "none answers since 20" in says
+    assert "when worker-1 did: the machines" in says
+
+
+def test_a_host_and_a_process_that_are_frozen_are_named_beside_those_that_answer(environ, redis):
+    beat(redis, WorkerPart.POOL)
+    beat(redis, WorkerPart.POOL, ago=300, host="h-b", name="worker-2")
+    then = datetime.fromtimestamp(redis.time()[0] - 60, UTC).isoformat()
+    redis.sadd("rq:workers", "rq:worker:x")
+    redis.hset("rq:worker:x", mapping={"hostname": "worker-1", "pid": "4711", "last_heartbeat": then})
+    with Lease(redis, "sweeper", timedelta(seconds=10)).held():
+        ((works, says, mend),) = found(environ, "worker", "host")
+        assert works is None
+        assert says.startswith("`mixtral-bot worker` on worker-2 has not answered since 20")
+        assert "if the host was removed" in mend
+        ((works, says, _),) = found(environ, "worker", "process")
+        assert works is None
+        assert "processes that do jobs on worker-1 (process 4711) has not answered since 20" in says
+
+
+def test_a_part_that_is_silent_for_a_day_is_forgotten_by_the_next_heartbeat(redis):
+    beat(redis, WorkerPart.POOL, ago=86_500, host="h-old")
+    Pulse(redis, WorkerPart.POOL, "h-a").beat()
+    assert [(b.part, b.is_late) for b in read(redis)] == [(WorkerPart.POOL, False)]
 
 
 def test_the_redis_of_another_installation_is_named_with_both_ids(environ, redis):

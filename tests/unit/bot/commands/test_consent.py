@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from bot.commands import asking, handlers, launch_offers
 from bot.commands.consent import check_confirmed
 from bot.commands.context import Caller
-from bot.commands.errors import CommandError, Unconfirmed
+from bot.commands.errors import Unconfirmed
 from bot.commands.settle import settle
-from bot.language.confirmation import Confirmation, confirmation_of
+from bot.language.confirmation import Confirmation
 from bot.language.direct_request import Deed, DeedStage, WantedDeed
 from bot.language.grammar import parse
+from bot.prompting.drafts import LaunchDraft
 from bot.screens.confirmations import Confirmations
 from bot.settings import from_environ
 from bot.views import confirm
@@ -129,10 +130,13 @@ def test_a_scale_up_asks_and_a_scale_down_does_not(office, redis):
 def test_the_press_is_checked_again_and_forged_values_do_nothing(office):
     office.running.put("fast", "http://127.0.0.1:1")
     _, value = asked(office, "scale fast 5")
-    assert "only they or an admin" in pressed(office, value, user="U2")
-    forged = replace(confirmation_of(value), deployment="d-other")
-    assert "nothing was done" in pressed(office, confirm.message(forged, "").blocks[1]["elements"][0]["value"])
-    for wrong in ("", "{}", "nonsense", '{"usd":"1","command":"/mixtral down fast"}', '{"usd":"x"}'):
+    drafts = office.context.drafts
+    confirmation = drafts.get("U1", value, Confirmation)
+    assert "no longer valid" in pressed(office, value, user="U2")
+    assert "only they or an admin" in pressed(office, drafts.add("U2", confirmation), user="U2")
+    gone = drafts.add("U1", replace(confirmation, deployment="d-other"))
+    assert "nothing was done" in pressed(office, gone)
+    for wrong in ("", "{}", "nonsense", '{"usd":"1","command":"/mixtral down fast"}', '{"usd":"x"}', "*" * 24):
         assert "no longer valid" in pressed(office, wrong)
     assert "more than an hour old" in pressed(office, value, ts="3700")
     assert office.requests.get("fast").wanted == 1
@@ -146,8 +150,8 @@ def test_a_granted_scale_is_confirmed_by_who_grants_it(office):
     [request] = office.context.direct_requests.all()
     with pytest.raises(Unconfirmed) as unconfirmed:
         asking.answer(request.id, caller("U1"), office.context, grants=True)
-    value = confirm.message(unconfirmed.value.confirmation, "").blocks[1]["elements"][0]["value"]
-    assert "only they or an admin" in pressed(office, value, user="U2")
+    value = confirm.message(unconfirmed.value.draft, "").blocks[1]["elements"][0]["value"]
+    assert "no longer valid" in pressed(office, value, user="U2")
     assert "Granted" in pressed(office, value)
     assert "answered already" in pressed(office, value)
     assert office.context.direct_requests.get(request.id).stage is DeedStage.GRANTED
@@ -157,21 +161,27 @@ def test_a_granted_scale_is_confirmed_by_who_grants_it(office):
 def test_the_form_asks_in_its_window_which_knows_the_channel(office):
     values: dict[str, Any] = {"recipe": {"x": {"selected_option": {"value": "scripted"}}}}
     values["replicas"] = {"replicas": {"value": "3"}}
-    shown = {"id": "V1", "private_metadata": '{"channel": "C0HERE", "asks": false}', "state": {"values": values}}
+    draft = office.context.drafts.add("U1", LaunchDraft(channel="C0HERE", asks=False))
+    shown = {"id": "V1", "private_metadata": draft, "state": {"values": values}}
     office.directory.joined["C0HERE"] = frozenset({"U1"})
     with pytest.raises(Unconfirmed) as unconfirmed:
         launch_offers.submitted(shown, caller(channel=""), office.context)
-    view = confirm.modal(unconfirmed.value.confirmation, unconfirmed.value.sentence)
+    view = confirm.modal(unconfirmed.value.draft, unconfirmed.value.sentence)
     assert "66.00 USD/h" in words(view)
-    assert "you are not in this channel" in pressed(office, view["private_metadata"], user="U9", channel="", ts="")
+    assert "no longer valid" in pressed(office, view["private_metadata"], user="U9", channel="", ts="")
+    office.directory.joined["C0HERE"] = frozenset()
+    assert "you are not in this channel" in pressed(office, view["private_metadata"], channel="", ts="")
+    office.directory.joined["C0HERE"] = frozenset({"U1"})
     assert "Launching" in pressed(office, view["private_metadata"], channel="", ts="")
     assert office.requests.get("scripted").place.channel == "C0HERE"
 
 
-def test_a_command_that_is_too_long_for_a_button_is_refused_and_says_so(office):
-    asked_for = Confirmation(usd=Decimal(66), command="/mixtral launch " + "x" * 2000)
-    with pytest.raises(CommandError, match="too long for a button"):
-        check_confirmed("Launching it", asked_for, caller(), office.context)
+def test_a_long_command_is_confirmed_by_a_short_button(office):
+    long = Confirmation(usd=Decimal(66), command="/mixtral launch " + "x" * 2000)
+    with pytest.raises(Unconfirmed) as unconfirmed:
+        check_confirmed("Launching it", long, caller(), office.context)
+    assert len(unconfirmed.value.draft) == 24
+    assert office.context.drafts.get("U1", unconfirmed.value.draft, Confirmation) == long
 
 
 def test_the_threshold_is_a_setting(office):

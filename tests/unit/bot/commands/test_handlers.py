@@ -19,9 +19,11 @@ from bot.language.channel_settings import ChannelSettings
 from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status, UsageError
 from bot.language.grammar import parse
 from bot.language.question import Question
+from bot.prompting.drafts import AskDraft, ChoiceDraft
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.views import alerts, clock_alerts
 from bot.views.amounts import moment
+from bot.views.answer_choice import chosen
 from tests.fakes.office import Office
 from workers.api import LogsGone
 from workers.deployment.events import Clock, EndAnnounced
@@ -78,40 +80,36 @@ def test_where_several_could_answer_there_is_a_button_for_each_which_puts_the_qu
     shown = handlers.handle(Ask(text="What is salt?"), caller, office.context)
     buttons = shown.blocks[-1]["elements"]
     assert [b["text"]["text"] for b in buttons] == ["Ask fast", "Ask slow"]
+    draft, id_ = chosen(buttons[1]["value"])
+    assert id_ == office.requests.get("slow").id
     for said in ("Asked *slow*", "*slow* has been asked this already"):
-        assert said in handlers.ask_again(buttons[1]["value"], caller, office.context).text
+        assert said in handlers.ask_again(draft, office.requests.get("slow"), caller, office.context).text
     put = office.context.answers.asked[-1]
     assert (put.deployment, put.text, put.channel, put.user) == ("slow", "What is salt?", "C0HERE", "U1")
     assert put.key == "trigger:slow"
-    too_long = handlers.handle(Ask(text="long " * 400), caller, office.context)
-    assert len(too_long.blocks) == 1
+    long = handlers.handle(Ask(text="long " * 400), caller, office.context)
+    assert len(long.blocks[-1]["elements"]) == 2
 
 
-def test_a_forged_choice_asks_as_the_person_who_presses_and_answers_nowhere_else(office):
+def test_a_forged_choice_asks_nothing_and_a_question_is_asked_by_who_wrote_it_where_they_did(office):
     office.running.put("fast", "http://127.0.0.1:1")
-    forged = Question(
-        id="E1",
-        team="T9",
-        channel="C0HERE",
-        user="UADMIN",
-        text="Hi",
-        deployment="fast",
-        chosen=True,
-        response_url="http://127.0.0.1/elsewhere",
+    state = office.requests.get("fast")
+    written = Question(
+        id="E1", team="T9", channel="C0HERE", user="UADMIN", text="Hi", response_url="http://127.0.0.1/elsewhere"
     )
     caller = Caller(team="T1", channel="C0HERE", user="U2", once="1.1", response_url="http://r")
-    handlers.ask_again(msgspec.json.encode(forged).decode(), caller, office.context)
-    [asked] = office.answers.asked
-    assert (asked.user, asked.team, asked.response_url) == ("U2", "T1", None)
-    for value in (
-        "",
-        "{}",
-        msgspec.json.encode(replace(forged, channel="C0OTHER")).decode(),
-        msgspec.json.encode(replace(forged, deployment=None)).decode(),
-    ):
+    drafts = office.context.drafts
+    of_another = drafts.add("UADMIN", ChoiceDraft(question=written))
+    elsewhere = drafts.add("U2", ChoiceDraft(question=replace(written, channel="C0OTHER")))
+    of_another_kind = drafts.add("U2", AskDraft(channel="C0HERE"))
+    json_ = msgspec.json.encode(written).decode()
+    for value in ("", "{}", json_, "../x", of_another, elsewhere, of_another_kind):
         with pytest.raises(CommandError, match="no longer valid"):
-            handlers.ask_again(value, caller, office.context)
-    assert len(office.answers.asked) == 1
+            handlers.ask_again(value, state, caller, office.context)
+    assert office.answers.asked == []
+    handlers.ask_again(drafts.add("U2", ChoiceDraft(question=written)), state, caller, office.context)
+    [asked] = office.answers.asked
+    assert (asked.user, asked.team, asked.response_url, asked.deployment) == ("U2", "T1", None, "fast")
 
 
 def test_a_name_taken_by_a_hidden_deployment_is_refused_without_details(office):

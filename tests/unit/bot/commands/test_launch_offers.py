@@ -17,6 +17,7 @@ from bot.commands.errors import CommandError, WrongInput
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.language.command import Launch
 from bot.language.grammar import parse
+from bot.prompting.drafts import LaunchDraft
 from bot.sandbox.block_kit import check
 from bot.slack.facts import PersonFacts
 from bot.slack.message import NOTHING
@@ -164,7 +165,8 @@ def test_the_clocks_of_a_command_are_kept_and_said_also_after_a_change(office):
 
 
 def test_forged_clocks_start_nothing(office):
-    view = form(office) | {"private_metadata": json.dumps({"channel": HERE, "asks": False, "hours": "x"})}
+    draft = office.context.drafts.add("U1", LaunchDraft(channel=HERE, asks=False, hours="x"))
+    view = form(office) | {"private_metadata": draft}
     with pytest.raises(CommandError, match="--hours"):
         sent(office, view)
     assert office.requests.all() == []
@@ -248,9 +250,13 @@ def test_a_channel_without_the_person_is_refused_also_if_the_payload_is_forged(o
     view = launch_offers.first_view(Launch(), caller(channel=""), office.context) | {"id": "V1"}
     with pytest.raises(WrongInput, match="you are not in this channel"):
         sent(office, view, channel=channel)
-    forged = form(office) | {"private_metadata": json.dumps({"channel": channel, "asks": False})}
+    left = office.context.drafts.add("U1", LaunchDraft(channel=channel, asks=False))
     with pytest.raises(CommandError, match="Invite it with"):
-        sent(office, forged)
+        sent(office, form(office) | {"private_metadata": left})
+    of_another = office.context.drafts.add("U2", LaunchDraft(channel=channel, asks=False))
+    for forged in (json.dumps({"channel": channel, "asks": False}), of_another, "", None):
+        with pytest.raises(CommandError, match="has expired: nothing was started"):
+            sent(office, form(office) | {"private_metadata": forged})
     assert office.requests.all() == []
 
 

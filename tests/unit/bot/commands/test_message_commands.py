@@ -13,7 +13,7 @@ from bot.commands.context import Caller
 from bot.commands.one_press import carry_out, carry_out_confirmed
 from bot.commands.settle import settle
 from bot.language.command import Command, Help, Status
-from bot.language.confirmation import confirmation_of
+from bot.language.confirmation import Confirmation
 from bot.language.grammar import parse
 from bot.language.message_command import whole
 from bot.slack.facts import ChannelFacts, PersonFacts
@@ -236,5 +236,7 @@ def test_what_has_to_be_confirmed_is_asked_once_and_not_twice(office, text, ques
     assert question in said(shown)
     [buttons] = [block for block in shown.blocks if block["type"] == "actions"]
     [value] = [b["value"] for b in buttons["elements"] if b["action_id"] == confirm.CONFIRM]
-    confirmed = carry_out_confirmed(confirmation_of(value), caller(), office.context)
+    confirmed = carry_out_confirmed(
+        office.context.drafts.get(caller().user, value, Confirmation), caller(), office.context
+    )
     assert "aunching" in confirmed.text or "from 1 replica to 5" in confirmed.text

@@ -24,7 +24,7 @@ def asked(office, text="Hello", *, user="U2", channel="C0HERE", default=None, **
     askable = office.context.askable
     running = askable.running(question, default=default)
     found = route(question, running, None, askable.ended(question, default), default)
-    return found.deployment.name if isinstance(found, RoutedTo) else found.choices
+    return found.deployment.name if isinstance(found, RoutedTo) else tuple(state.name for state in found.choices)
 
 
 def test_a_question_for_the_deployment_of_its_channel_asks_slack_nothing(office):

@@ -39,6 +39,20 @@ def reply_in(slack, place=PLACE, **more):
     return Reply(slack, place, more.pop("open_answers", None) or OpenAnswers(), record, clock=slack.clock, **more)
 
 
+def finish(reply, text, **more):
+    """Show the whole answer. Each pause lasts a second of the fake's clock."""
+    return passed(reply, reply.finish(text, **more))
+
+
+def passed(reply, steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            return ended.value
+        reply._slack.now += 1
+
+
 def read(slack):
     """What a reader sees, without our line below."""
     return " ".join("\n".join(slack.messages.values()).replace("_m · 1 s_", "").split())
@@ -59,7 +73,7 @@ def test_every_word_is_there_once_and_in_order(words, failures, resumed, place):
             text += f"{word} "
             slack.now += reply.wait(len(text)).total_seconds()
             reply.show(text)
-        reply.finish(text, below=FOOTER)
+        finish(reply, text, below=FOOTER)
     assert read(slack).split() == words
 
 
@@ -69,7 +83,7 @@ def test_an_answer_goes_on_in_a_new_message_before_its_stream_dies():
         reply.show("one ")
         slack.now += ROTATE_AFTER.total_seconds() + 1
         reply.show("one two ")
-        reply.finish("one two three", below=FOOTER)
+        finish(reply, "one two three", below=FOOTER)
     assert list(slack.messages.values()) == ["one ", "two three"]
     assert list(slack.footers.values()) == ["", "m · 1 s"]
 
@@ -79,7 +93,7 @@ def test_a_code_block_that_goes_on_in_a_new_message_is_opened_again():
     with reply_in(slack) as reply:
         reply.show("```python\nx = 1\n")
         slack.now += ROTATE_AFTER.total_seconds() + 1
-        reply.finish("```python\nx = 1\ny = 2\n```")
+        finish(reply, "```python\nx = 1\ny = 2\n```")
     assert list(slack.messages.values()) == ["```python\nx = 1\n```", "```python\ny = 2\n```"]
 
 
@@ -88,21 +102,21 @@ def test_a_code_block_goes_on_where_its_stream_died():
     with reply_in(slack) as reply:
         reply.show("```python\nx = 1\n")
         slack.streaming.clear()
-        reply.finish("```python\nx = 1\ny = 2\n```\n", below=FOOTER)
+        finish(reply, "```python\nx = 1\ny = 2\n```\n", below=FOOTER)
     assert list(slack.messages.values()) == ["```python\nx = 1\n", "```python\ny = 2\n```\n_m · 1 s_"]
 
 
 def test_our_own_sentence_stands_outside_the_models_code():
     slack = SlackThread()
     with reply_in(slack) as reply:
-        reply.finish("```\nx = 1", closing="It broke off.")
+        finish(reply, "```\nx = 1", closing="It broke off.")
     assert list(slack.messages.values()) == ["```\nx = 1\n```\n\n_It broke off._"]
 
 
 def test_a_sentence_alone_is_a_message():
     slack = SlackThread()
     with reply_in(slack) as reply:
-        reply.finish("", closing="The model answered with nothing.")
+        finish(reply, "", closing="The model answered with nothing.")
     assert list(slack.messages.values()) == ["The model answered with nothing."]
 
 
@@ -110,14 +124,14 @@ def test_a_shorter_second_attempt_leaves_nothing_of_the_first():
     slack = SlackThread()
     begun = (slack._new("first"), slack._new("second"), slack._new("third"))
     with reply_in(slack, begun=begun) as reply:
-        reply.finish("Short.", below=FOOTER)
+        finish(reply, "Short.", below=FOOTER)
     assert list(slack.messages.values()) == ["Short.\n_m · 1 s_"]
 
 
 def test_a_message_that_somebody_took_away_is_written_anew():
     slack = SlackThread()
     with reply_in(slack, begun=("9.0",)) as reply:
-        reply.finish("Here it is.")
+        finish(reply, "Here it is.")
     assert list(slack.messages.values()) == ["Here it is."]
 
 
@@ -137,7 +151,7 @@ def test_a_message_whose_reply_was_lost_is_not_posted_again(failures):
     slack = SlackThread(failures=failures)
     with reply_in(slack) as reply:
         reply.show("Hello ")
-        reply.finish("Hello there.")
+        finish(reply, "Hello there.")
     assert list(slack.messages.values()) == ["Hello there."]
     assert not slack.streaming
 
@@ -146,7 +160,7 @@ def test_that_a_message_begins_is_noted_before_it_is_posted():
     for failures, call in (([], "start"), (["refused"], "post")):
         slack = SlackThread(failures=failures)
         with reply_in(slack) as reply:
-            reply.finish("Hello")
+            finish(reply, "Hello")
         assert slack.calls.index("starting") < slack.calls.index(call) < slack.calls.index("began")
 
 
@@ -155,7 +169,7 @@ def test_nothing_unsettled_is_shown():
     with reply_in(slack) as reply:
         reply.show("Hey <!chan")
         assert list(slack.messages.values()) == ["Hey "]
-        reply.finish("Hey <!channel>")
+        finish(reply, "Hey <!channel>")
     assert list(slack.messages.values()) == ["Hey < !channel>"]
 
 
@@ -163,7 +177,7 @@ def test_in_a_channel_an_answer_is_posted_once_and_updated():
     slack = SlackThread()
     with reply_in(slack, CHANNEL) as reply:
         reply.show("Hello ")
-        reply.finish("Hello there.", below=FOOTER)
+        finish(reply, "Hello there.", below=FOOTER)
     assert slack.calls == ["starting", "post", "began", "update"]
     assert list(slack.messages.values()) == ["Hello there.\n_m · 1 s_"]
 
@@ -171,7 +185,7 @@ def test_in_a_channel_an_answer_is_posted_once_and_updated():
 def test_in_a_channel_an_answer_is_a_stream_where_the_setting_says_so():
     slack = SlackThread()
     with reply_in(slack, CHANNEL, streams_in_channels=True) as reply:
-        reply.finish("Hello there.")
+        finish(reply, "Hello there.")
     assert slack.calls == ["starting", "start", "began", "stop"]
 
 
@@ -180,7 +194,7 @@ def test_no_stream_is_larger_than_slack_accepts(letter):
     slack = SlackThread()
     text = "```python\n" + "".join(f"{letter * 300}\n" for _ in range(100)) + "```"
     with reply_in(slack) as reply:
-        reply.finish(text)
+        finish(reply, text)
     parts = list(slack.messages.values())
     assert max(len(part.encode()) for part in parts) <= 10_400
     assert all(part.startswith("```python\n") and part.endswith("```") for part in parts)
@@ -196,7 +210,7 @@ def test_an_answer_of_30_kb_with_nested_fences_is_byte_for_byte_what_the_model_w
         for part in range(1, 10):
             slack.now += 60
             reply.show(text[: part * len(text) // 10])
-        reply.finish(text)
+        finish(reply, text)
     parts = list(slack.messages.values())
     assert len(text) > 30_000
     assert "".join(f"{part.strip()}\n\n" for part in parts) == text, "no fence was cut, so none is added"
@@ -205,7 +219,7 @@ def test_an_answer_of_30_kb_with_nested_fences_is_byte_for_byte_what_the_model_w
 def test_an_answer_of_eleven_thousand_characters_is_one_message():
     slack = SlackThread()
     with reply_in(slack, CHANNEL) as reply:
-        reply.finish("word " * 2_300, below=FOOTER)
+        finish(reply, "word " * 2_300, below=FOOTER)
     assert len(slack.messages) == 1
 
 
@@ -218,7 +232,7 @@ def test_an_answer_that_may_not_be_edited_is_replaced_once_when_it_is_complete(w
         for part in range(1, 10):
             slack.now += 60
             reply.show(text[: part * len(text) // 10])
-        reply.finish(text, below=FOOTER)
+        finish(reply, text, below=FOOTER)
     assert read(slack).split() == text.split()
     assert slack.calls.count("post") == 1 + len(slack.messages)
     assert slack.told == set(slack.messages)
@@ -232,7 +246,7 @@ def test_an_answer_whose_blocks_slack_refuses_is_complete_in_smaller_messages(bl
         reply.show(text[:2_000])
         slack.blocks_up_to = blocks_up_to
         reply.show(text[:9_000])
-        reply.finish(text)
+        finish(reply, text)
     said = "".join(slack.messages.values()).replace("&lt;", "<").replace("&gt;", ">")
     assert said.split() == text.split()
 
@@ -267,7 +281,7 @@ def test_a_stream_that_somebody_stopped_is_the_end_of_the_answer():
         reply.show("One ")
         slack.stopped_by_user = True
         with pytest.raises(Withdrawn):
-            reply.finish("One two.")
+            finish(reply, "One two.")
         assert list(slack.messages.values()) == ["One "]
 
 
@@ -276,7 +290,7 @@ def test_nothing_is_posted_for_a_withdrawn_question():
     with reply_in(slack, CHANNEL, withdrawal=withdrawal) as reply:
         withdrawal.because(Why.DELETED)
         with pytest.raises(Withdrawn):
-            reply.finish("Hello.")
+            finish(reply, "Hello.")
     assert not slack.messages
 
 
@@ -304,5 +318,5 @@ def test_that_slack_refused_the_new_blocks_is_not_noted_again_by_an_answer_that_
     slack = OldSlack()
     with reply_in(slack) as reply:
         reply.show("Mustard")
-        reply.finish("Mustard", below=Below(footer="m", rates="C1:1"))
+        finish(reply, "Mustard", below=Below(footer="m", rates="C1:1"))
     assert "note" not in slack.calls, "it would never be tried again"

@@ -21,9 +21,6 @@ class SlowSlack:
     def has(self, method, channel):
         return True
 
-    def insist(self, call):
-        return call()
-
     def set_session(self, channel, thread, status):
         self.called.set()
         if thread in self.slow and not self.answers.wait(10):
@@ -32,6 +29,10 @@ class SlowSlack:
 
     def set_status(self, channel, thread, words):
         self.set.append((thread, words))
+
+
+def end(sessions, channel, thread):
+    assert list(sessions.end(channel, thread)) == []
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_question_ends_though_slack_is_slow_with_the_status_of_another_thread(
     sessions.begin("C1", "1.0")
     assert slack.called.wait(5)
     sessions.begin("C1", "2.0")
-    ending = threading.Thread(target=sessions.end, args=("C1", "2.0"), daemon=True)
+    ending = threading.Thread(target=end, args=(sessions, "C1", "2.0"), daemon=True)
     ending.start()
     ending.join(2)
     assert not ending.is_alive()
@@ -68,11 +69,11 @@ def test_no_beginning_of_an_earlier_question_of_the_thread_is_shown_after_the_en
     assert slack.called.wait(5)
     for thread in ("2.0", "2.0"):
         sessions.begin("C1", thread)
-    sessions.end("C1", "2.0")
+    end(sessions, "C1", "2.0")
     slack.answers.set()
-    sessions.end("C1", "1.0")
+    end(sessions, "C1", "1.0")
     sessions.begin("C1", "3.0")
-    sessions.end("C1", "3.0")
+    end(sessions, "C1", "3.0")
     assert [status for ts, status in slack.set if ts == "2.0"] == ["active"]
 
 
@@ -82,7 +83,7 @@ def test_a_status_that_is_late_is_not_shown_after_the_end(sessions_of):
     sessions.begin("C1", "1.0")
     assert slack.called.wait(5)
     sessions.begin("C1", "2.0")
-    ending = [threading.Thread(target=sessions.end, args=("C1", ts), daemon=True) for ts in ("1.0", "2.0")]
+    ending = [threading.Thread(target=end, args=(sessions, "C1", ts), daemon=True) for ts in ("1.0", "2.0")]
     for each in ending:
         each.start()
     time.sleep(0.05)

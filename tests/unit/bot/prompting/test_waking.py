@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bot.commands.sight import Askable, Sight
 from bot.language.question import Asked, Question
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.drafts import Drafts
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.question_flow import QuestionFlow
 from bot.prompting.store import Questions, Threads
@@ -66,8 +67,9 @@ def asked_of(redis, gateway, recipe):
         given=GivenAnswers(redis),
         askable=Askable(requests, Sight(Directory(), ())),
         settings=ChannelStore(redis),
+        drafts=Drafts(redis),
     )
-    answering.run(question.key)
+    assert list(answering.run(question.key)) == []
     assert questions.get(question.key) is not None
     return requests.own_key(id_)
 

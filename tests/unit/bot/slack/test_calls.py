@@ -7,7 +7,6 @@ import pytest
 from bot.sandbox.seed import BOT_TOKEN
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
-from bot.slack import calls
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
@@ -76,8 +75,7 @@ def test_a_pause_that_slack_asks_for_is_not_slept_through(slack, robin):
     assert len(robin.calls("chat.postMessage")) == before + 1
 
 
-def test_what_must_not_be_said_twice_is_repeated_after_a_pause_only(slack, monkeypatch):
-    monkeypatch.setattr(calls, "INSIST_WHILE_AWAY", timedelta(seconds=5))
+def test_what_must_not_be_said_twice_is_repeated_after_a_pause_only(slack):
     failures = [SlackBusy(0.01), SlackAway("The reply was lost.")]
 
     def call():

@@ -83,7 +83,8 @@ def test_a_command_arrives_as_it_was_typed_at_each_of_the_request_urls(post, tex
 def test_a_click_and_an_event_arrive(post, received):
     click = {"type": "block_actions", "actions": [{"action_id": "card_down", "value": "payload", "type": "button"}]}
     assert post(urlencode({"payload": json.dumps(click)})).status_code == 200
-    event = {"type": "event_callback", "event": {"type": "app_mention", "text": "a payload?"}}
+    mention = {"type": "app_mention", "channel": "C1", "ts": "1.2", "text": "a payload?"}
+    event = {"type": "event_callback", "event": mention}
     assert post(json.dumps(event), AS_JSON).status_code == 200
     assert received[-2:] == ["payload", "a payload?"]
 

@@ -1,5 +1,6 @@
 """When a replica is probed: at once where somebody waits, else in turns that spread a thousand over the interval."""
 
+import asyncio
 import threading
 import time
 from collections import Counter
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.builders.story import Story
-from workers.control.probing import PROBE_READY_EVERY, Prober, _next_turn
+from tests.fakes.probes import told
+from workers.control.async_collector import AsyncCollector
+from workers.control.probing import PROBE_READY_EVERY, ProbeHistory, Prober, _next_turn
 from workers.decision.retry_policy import NOT_READY_FOR
 from workers.decision.verdict import BecameNotReady, BecameReady, Busy
 from workers.deployment.attempt import Phase
@@ -54,6 +57,7 @@ class Recorder:
         self.recorded = []
         self.environ = {}
         self.headers = []
+        self.masks = 0
 
     def secrets(self, state):
         return self.environ
@@ -74,6 +78,7 @@ class Recorder:
         return stamp(self.now_is)
 
     def masked(self, state, text):
+        self.masks += 1
         return text
 
 
@@ -96,7 +101,7 @@ def prober_of(
     recorder: Any = Recorder(states)
     log: Any = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
 
-    def probe(address, _asked, *, key):
+    async def probe(address, _asked, *, key):
         asked.append((address, key))
         recorder.headers.append(_asked.headers)
         return failure(address)
@@ -105,10 +110,10 @@ def prober_of(
         recorder,
         log,
         probe=probe,
-        key_is_enforced=lambda _: True,
-        cannot_complete=completes,
+        key_is_enforced=told(True),
+        cannot_complete=told(completes),
         loads=loads,
-        computes=lambda *_, **__: computes,
+        computes=told(computes),
     )
 
 
@@ -143,6 +148,93 @@ def test_a_clock_that_is_set_back_does_not_stop_the_probes(asked):
     assert len(asked) in {2, 3}
 
 
+def hangs_except(address):
+    """A probe that only one replica answers."""
+
+    async def probe(asked_at, *_, **__):
+        if asked_at != address:
+            await asyncio.sleep(3600)
+
+    return probe
+
+
+def test_replicas_that_are_not_ready_are_probed_before_those_that_are(asked):
+    new = in_phase(answering("new"), Phase.STARTING)
+    recorder, prober = prober_of(
+        [*(answering(f"m-{n}", url=f"http://127.0.0.1:2/{n}") for n in range(500)), new], asked
+    )
+    prober.ask()
+    recorder.now_is += PROBE_READY_EVERY  # all others are due
+    prober.collect(until=time.monotonic() + 30)
+    recorder.states[new.id] = new  # not ready yet
+    asked.clear()
+    prober.ask()
+    prober.collect(until=time.monotonic() + 30)
+    assert len(asked) == 501
+    assert asked[0][0] == "http://127.0.0.1:1"
+
+
+def test_a_thousand_replicas_that_hang_do_not_delay_a_new_one(asked):
+    new = in_phase(answering("new"), Phase.STARTING)
+    hanging = [answering(f"m-{n}", url=f"http://127.0.0.1:2/{n}") for n in range(1000)]
+    recorder, prober = prober_of([*hanging], asked)
+    prober._probes = AsyncCollector("probe", 200)
+    prober._ask = hangs_except("http://127.0.0.1:1")
+    prober.ask()
+    recorder.now_is += PROBE_READY_EVERY
+    prober.ask()
+    prober.collect(until=time.monotonic() + 1)
+    recorder.states[new.id] = new
+    sweeps = 0
+    while not recorder.recorded and sweeps < 20:
+        prober.ask()
+        prober.collect(until=time.monotonic() + 0.3)
+        sweeps += 1
+    assert [name for name, verdict in recorder.recorded if isinstance(verdict, BecameReady)] == ["new"]
+
+
+def test_starting_replicas_that_hang_do_not_delay_one_that_answers(asked):
+    new = in_phase(answering("new"), Phase.STARTING)
+    hanging = [in_phase(answering(f"m-{n}", url=f"http://127.0.0.1:2/{n}"), Phase.STARTING) for n in range(300)]
+    recorder, prober = prober_of([*hanging], asked)
+    prober._probes = AsyncCollector("probe", 100)
+    prober._ask = hangs_except("http://127.0.0.1:1")
+    for state in hanging:  # each was slow before
+        prober._seen[state.attempts[0].request.token] = ProbeHistory(due=NOON, slow=True)
+    prober.ask()
+    prober.collect(until=time.monotonic() + 0.5)
+    recorder.states[new.id] = new
+    sweeps = 0
+    while not recorder.recorded and sweeps < 20:
+        prober.ask()
+        prober.collect(until=time.monotonic() + 0.3)
+        sweeps += 1
+    assert [name for name, verdict in recorder.recorded if isinstance(verdict, BecameReady)] == ["new"]
+
+
+def test_an_answer_of_a_starting_replica_does_not_wait_for_the_next_sweep(asked):
+    state = in_phase(answering(), Phase.STARTING)
+    recorder, prober = prober_of([state], asked, lambda _: None if len(asked) > 1 else unready("nothing listens"))
+    sweep(recorder, prober, 1)
+    for _ in range(100):
+        prober.catch_up()
+        if isinstance(recorder.recorded[-1][1], BecameReady):
+            break
+        time.sleep(0.05)
+    assert isinstance(recorder.recorded[-1][1], BecameReady)
+
+
+def test_between_two_sweeps_neither_a_ready_replica_nor_a_refused_key_is_asked_again(asked):
+    starting = in_phase(answering("refused", url="http://127.0.0.1:2"), Phase.STARTING)
+    recorder, prober = prober_of([answering(), starting], asked, lambda _: Unready(why="key", key_refused=True))
+    sweep(recorder, prober, 11)
+    asked.clear()
+    for _ in range(5):
+        prober.catch_up()
+        time.sleep(0.01)
+    assert asked == []
+
+
 def test_a_replica_that_starts_is_probed_at_every_sweep(asked):
     recorder, prober = prober_of([in_phase(answering(), Phase.STARTING)], asked, lambda _: unready("nothing listens"))
     sweep(recorder, prober, 5)
@@ -153,7 +245,7 @@ def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
     state = in_phase(answering(), Phase.STARTING)
     models, fails = [], [unready("it answers, but a completion fails: status 500"), None]
 
-    def completes(_address, *, key, model, timeout):
+    def completes(_address, *, key, model, within):
         models.append((key, model))
         return fails.pop(0)
 
@@ -238,7 +330,7 @@ class SlowProbes:
     def __init__(self, recorder, answers):
         self.recorder, self.answers, self.pending = recorder, answers, {}
 
-    def ask(self, token, call, *arguments):
+    def ask(self, token, call, *arguments, **_):
         if token not in self.pending:
             takes = SECOND / 10 if self.answers(self.recorder.now_is) else arguments[0].timeout
             self.pending[token] = (self.recorder.now_is + takes, call, arguments)
@@ -247,7 +339,7 @@ class SlowProbes:
         for token, (ends, call, arguments) in list(self.pending.items()):
             if ends <= self.recorder.now_is:
                 del self.pending[token]
-                yield token, call(*arguments)
+                yield token, asyncio.run(call(*arguments))
 
     def retain(self, tokens):
         pass
@@ -301,6 +393,14 @@ def test_secrets_are_filled_into_the_probe_s_headers_as_envs_are(asked):
     sweep(recorder, prober, 11)
     filled = {"Authorization": "Bearer s3cret-of-the-recipe", "X-Own": "mxk_replica", "X-Other": "$HOME"}
     assert recorder.headers[0] == filled
+
+
+def test_a_reason_of_failure_that_stays_the_same_costs_no_further_read_of_the_secrets(asked):
+    states = [in_phase(answering(f"m-{n}"), Phase.STARTING) for n in range(20)]
+    recorder, prober = prober_of(states, asked, lambda _: unready("nothing listens"))
+    sweep(recorder, prober, 5)
+    assert len(asked) == 5 * 20
+    assert recorder.masks == 20
 
 
 def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked):

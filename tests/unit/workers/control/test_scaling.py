@@ -30,7 +30,7 @@ def engine(monkeypatch, asked):
     engine = SimpleNamespace(count=7, answers=threading.Event())
     engine.answers.set()
 
-    def waiting(address, *, key):
+    async def waiting(address, *, key):
         asked.append((address, key))
         assert engine.answers.wait(30)
         return engine.count

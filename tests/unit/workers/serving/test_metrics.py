@@ -1,5 +1,6 @@
 """The queue of an engine, against a small server that answers as told."""
 
+import asyncio
 import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -90,7 +91,7 @@ def test_an_empty_queue_is_a_queue():
 
 
 def test_an_engine_is_asked_with_its_key(engine):
-    assert waiting(engine.address, key=KEY) == 15
+    assert asyncio.run(waiting(engine.address, key=KEY)) == 15
     assert engine.asked == [("/metrics", f"Bearer {KEY}")]
 
 
@@ -100,38 +101,38 @@ def test_an_engine_is_asked_with_its_key(engine):
 )
 def test_an_engine_that_does_not_tell_has_no_queue(engine, status, body):
     engine.status, engine.body = status, body.encode()
-    assert waiting(engine.address, key=KEY) is None
+    assert asyncio.run(waiting(engine.address, key=KEY)) is None
 
 
 def test_a_page_that_is_no_text_has_no_queue(engine):
     engine.body = b"\xff\xfe\x00" * 100
-    assert waiting(engine.address, key=KEY) is None
+    assert asyncio.run(waiting(engine.address, key=KEY)) is None
 
 
 def test_a_page_without_an_end_is_not_read_to_it(engine, monkeypatch):
     monkeypatch.setattr(metrics, "MAX_BYTES", 50)
-    assert waiting(engine.address, key=KEY) is None
+    assert asyncio.run(waiting(engine.address, key=KEY)) is None
 
 
 def test_an_engine_that_drips_is_given_up_in_time(engine):
     engine.pause = 0.05
-    assert waiting(engine.address, key=KEY, timeout=timedelta(seconds=0.3)) is None
+    assert asyncio.run(waiting(engine.address, key=KEY, within=timedelta(seconds=0.3))) is None
 
 
 def test_an_engine_that_hangs_is_given_up_in_time():
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as silent:
         address = f"http://127.0.0.1:{silent.server_port}"
-        assert waiting(address, key=KEY, timeout=timedelta(seconds=0.2)) is None
+        assert asyncio.run(waiting(address, key=KEY, within=timedelta(seconds=0.2))) is None
 
 
 def test_nobody_there_has_no_queue():
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     server.server_close()
-    assert waiting(f"http://127.0.0.1:{server.server_port}", key=KEY) is None
+    assert asyncio.run(waiting(f"http://127.0.0.1:{server.server_port}", key=KEY)) is None
 
 
 def test_an_address_that_is_none_has_no_queue():
-    assert waiting("http://[nobody", key=KEY) is None
+    assert asyncio.run(waiting("http://[nobody", key=KEY)) is None
 
 
 @pytest.mark.parametrize(
@@ -153,13 +154,13 @@ def test_an_engine_computes_if_its_tokens_grow_between_two_readings(engine, coun
             engine.body = next(bodies).encode() + b"\n"
 
     engine.asked = Changing()
-    assert computes(engine.address, key=KEY, between=timedelta(seconds=0.01)) == grows
+    assert asyncio.run(computes(engine.address, key=KEY, between=timedelta(seconds=0.01))) == grows
 
 
 def test_an_engine_that_does_not_answer_computes_nothing(engine):
     engine.status = 401
-    assert not computes(engine.address, key=KEY, between=timedelta())
-    assert not computes("http://127.0.0.1:1", key=KEY, between=timedelta())
+    assert not asyncio.run(computes(engine.address, key=KEY, between=timedelta()))
+    assert not asyncio.run(computes("http://127.0.0.1:1", key=KEY, between=timedelta()))
 
 
 @pytest.mark.parametrize(
@@ -179,6 +180,6 @@ def test_an_engine_that_does_not_answer_computes_nothing(engine):
 )
 def test_the_tokens_since_the_start_of_an_engine_are_read(engine, said, read):
     engine.body = said.encode()
-    assert tokens(engine.address, key=KEY) == read
+    assert asyncio.run(tokens(engine.address, key=KEY)) == read
     engine.status = 404
-    assert tokens(engine.address, key=KEY) is None
+    assert asyncio.run(tokens(engine.address, key=KEY)) is None

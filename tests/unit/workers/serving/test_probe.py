@@ -1,5 +1,6 @@
 """The questions that are put to a replica, against a small server that answers as told."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -10,10 +11,23 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 import pytest
 
 from recipes.schema import ReadinessProbe
-from workers.serving.probe import CompletionFailed, cannot_complete, completion, key_is_enforced, probe
+from workers.serving import probe as questions
+from workers.serving.probe import CompletionFailed, completion
 from workers.serving.unready import Unready
 
 KEY = "mxk_test"
+
+
+def probe(*arguments, **named):
+    return asyncio.run(questions.probe(*arguments, **named))
+
+
+def cannot_complete(*arguments, **named):
+    return asyncio.run(questions.cannot_complete(*arguments, **named))
+
+
+def key_is_enforced(address):
+    return asyncio.run(questions.key_is_enforced(address))
 
 
 class Replica:

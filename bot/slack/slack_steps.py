@@ -1,0 +1,88 @@
+"""Work that pauses while Slack is busy or away, without a thread that sleeps meanwhile.
+
+Steps are a generator that yields a SlackPause whenever it has to wait, and None once a call that it repeated has been
+accepted. Whoever runs them decides how the time passes.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from datetime import timedelta
+from typing import TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from bot.slack.failures import SlackAway, SlackBusy
+
+WHILE_AWAY = timedelta(minutes=2)
+"""How long a call is repeated while Slack cannot be reached."""
+WHILE_BUSY = timedelta(minutes=10)
+"""How long a call is repeated by a thread that waits, while Slack or the budget requires a pause."""
+IN_LINE = timedelta(hours=1)
+"""The same, for a call that waits in a line without a thread. Slack itself ends the session of a question then."""
+
+FIRST_PAUSE, MAX_PAUSE = 1.0, 20.0
+"""Seconds between two attempts while Slack cannot be reached: the first pause, which doubles, and the longest."""
+
+Result = TypeVar("Result")
+
+
+class SlackPause(Struct, frozen=True):
+    """The same step is to be tried again after `wait`."""
+
+    failed: SlackBusy | SlackAway
+    wait: timedelta
+
+    @property
+    def budget(self) -> str:
+        """The budget that is waited for; empty if it is none."""
+        return self.failed.budget if isinstance(self.failed, SlackBusy) else ""
+
+    @property
+    def channel(self) -> str:
+        """The channel that the call is for."""
+        return self.failed.channel if isinstance(self.failed, SlackBusy) else ""
+
+
+Steps: TypeAlias = Generator[SlackPause | None, None, Result]
+
+
+def insisting(call: Callable[[], Result], *, after_away: bool = True, while_busy: timedelta = IN_LINE) -> Steps[Result]:
+    """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure at the time limit.
+
+    After SlackAway a call may have taken effect. A call that posts a message has to look for that message before it
+    posts again; otherwise set `after_away` to False, and it is not repeated.
+    """
+    began, pause, has_paused = time.monotonic(), FIRST_PAUSE, False
+    while True:
+        try:
+            result = call()
+            break
+        except SlackBusy as busy:
+            failed: SlackBusy | SlackAway = busy
+            wait, limit = busy.seconds, while_busy
+        except SlackAway as away:
+            if not after_away:
+                raise
+            failed, wait, limit = away, pause, WHILE_AWAY
+            pause = min(pause * 2, MAX_PAUSE)
+        if time.monotonic() + wait > began + limit.total_seconds():
+            raise failed
+        yield SlackPause(failed, timedelta(seconds=wait))
+        has_paused = True
+    if has_paused:
+        yield None
+    return result
+
+
+def waited(steps: Steps[Result], stopping: threading.Event) -> Result:
+    """Run the steps in this thread, which sleeps at each pause. Raises the failure before a pause if `stopping`."""
+    while True:
+        try:
+            pause = next(steps)
+        except StopIteration as ended:
+            result: Result = ended.value
+            return result
+        if pause is not None and stopping.wait(pause.wait.total_seconds()):
+            steps.close()
+            raise pause.failed

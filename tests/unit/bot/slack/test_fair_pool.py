@@ -1,0 +1,161 @@
+"""Many jobs that wait for one budget: no thread is held, each channel gets its turn, only the next one asks."""
+
+import threading
+from functools import partial
+
+import pytest
+
+from bot.slack.failures import SlackAway, SlackBusy
+from bot.slack.fair_pool import FairPool
+from bot.slack.slack_steps import insisting, waited
+
+SOON = 10
+
+
+class OneBudget:
+    """A budget that allows the calls which a test gives to it."""
+
+    def __init__(self):
+        self.left = self.asked = 0
+        self.spent = []
+        self.changed = threading.Condition()
+
+    def give(self, calls, until):
+        """Allow some calls, and wait until `until` have been made."""
+        with self.changed:
+            self.left += calls
+            assert self.changed.wait_for(lambda: len(self.spent) >= until, SOON)
+
+    def take(self, channel, name):
+        with self.changed:
+            self.asked += 1
+            self.changed.notify_all()
+            if not self.left:
+                raise SlackBusy(0.005, budget="chat.update", channel=channel)
+            self.left -= 1
+            self.spent.append(name)
+            self.changed.notify_all()
+
+
+@pytest.fixture
+def budget():
+    return OneBudget()
+
+
+@pytest.fixture
+def pool():
+    it = FairPool(2, "test")
+    yield it
+    it.close()
+
+
+def job(budget, channel, name, ended):
+    yield from insisting(partial(budget.take, channel, name))
+    ended.set()
+
+
+def crowd(pool, budget, channel, count):
+    for n in range(count):
+        name = f"{channel}{n:03}"
+        pool.submit(name, channel, (n, name), partial(job, budget, channel, name, threading.Event()))
+    with budget.changed:
+        assert budget.changed.wait_for(lambda: budget.asked >= count, SOON)
+
+
+def test_a_hundred_jobs_that_wait_hold_no_thread(pool, budget):
+    crowd(pool, budget, "A", 100)
+    ended = threading.Event()
+    pool.submit("alone", "B", (999, ""), partial(job, OneBudget(), "B", "alone", ended))
+    other = threading.Event()
+
+    def at_once():
+        other.set()
+        yield from ()
+
+    pool.submit("at once", "C", (999, ""), at_once)
+    assert other.wait(SOON)
+    assert not ended.is_set()
+    assert sum(thread.name.startswith("test") for thread in threading.enumerate()) <= 3
+
+
+def test_they_are_served_in_their_order_and_the_other_channel_in_its_turn(pool, budget):
+    crowd(pool, budget, "A", 50)
+    pool.submit("B", "B", (999, "B"), partial(job, budget, "B", "B", threading.Event()))
+    with budget.changed:
+        assert budget.changed.wait_for(lambda: budget.asked >= 51, SOON)
+    for n in range(1, 52):
+        budget.give(1, until=n)
+    assert budget.spent.index("B") <= 2
+    of_crowd = [name for name in budget.spent if name != "B"]
+    assert of_crowd == sorted(of_crowd)
+
+
+def test_only_the_next_one_asks(pool, budget):
+    crowd(pool, budget, "A", 100)
+    before = budget.asked
+    budget.give(100, until=100)
+    assert budget.asked - before <= 100 + SOON / 0.005
+    asked = budget.asked
+    threading.Event().wait(0.05)
+    assert budget.asked == asked
+
+
+def test_a_job_that_is_not_wanted_any_more_tries_at_once(pool, budget):
+    crowd(pool, budget, "A", 20)
+    asked, tries = threading.Event(), iter([1])
+
+    def withdrawn():
+        def call():
+            if next(tries, None):
+                raise SlackBusy(60, budget="chat.delete", channel="A")
+            asked.set()
+
+        yield from insisting(call)
+
+    pool.submit("withdrawn", "A", (5, ""), withdrawn)
+    while pool.has("withdrawn") and not asked.wait(0.01):
+        pool.hasten(["withdrawn", "A001", "unknown"])
+    assert asked.is_set()
+
+
+def test_a_key_has_one_job_and_a_failed_job_ends(pool, budget, caplog):
+    def fails():
+        raise ValueError("broken")
+        yield
+
+    crowd(pool, budget, "A", 1)
+    assert not pool.submit("A000", "A", (0, ""), fails)
+    assert pool.submit("fails", "A", (0, ""), fails)
+    for _ in range(1000):
+        if not pool.has("fails"):
+            break
+        threading.Event().wait(0.005)
+    assert "The job fails failed" in caplog.text
+
+
+def test_what_waits_at_the_end_is_closed(budget):
+    pool, closed = FairPool(2, "test"), threading.Event()
+
+    def waits():
+        try:
+            yield from insisting(partial(budget.take, "A", "A"))
+        finally:
+            closed.set()
+
+    pool.submit("A", "A", (0, ""), waits)
+    with budget.changed:
+        assert budget.changed.wait_for(lambda: budget.asked, SOON)
+    pool.close()
+    assert closed.is_set()
+    assert not pool.submit("B", "B", (0, ""), waits)
+
+
+def test_a_thread_that_waits_ends_when_the_process_stops():
+    stopping = threading.Event()
+    stopping.set()
+
+    def away():
+        raise SlackAway("away")
+
+    with pytest.raises(SlackAway):
+        waited(insisting(away), stopping)
