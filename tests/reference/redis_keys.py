@@ -1,7 +1,7 @@
 """Type and content of each Redis key. A test compares this table with the keys in the source."""
 
 KEYS = {
-    "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. Expires 30 days after the deployment ended."),
+    "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. A snapshot replaces the events of a long log. Expires 30 days after the deployment ended."),
     "mixtral:installation": ("string", "Id of the installation, which tags every machine. Set once, by the first worker."),
     "mixtral:feed": ("stream", "One entry for each appended event: the deployment (`d`) and the version (`v`). About 100,000 entries are kept."),
     "mixtral:ledger": ("stream", "The requests, reservations, machines and ends of all deployments, with their prices (JSON), for as long as Redis keeps them."),

@@ -1,6 +1,5 @@
 """A snapshot in place of the events before it: the events after it lead to the same state."""
 
-import hashlib
 from datetime import timedelta
 
 import msgspec
@@ -19,8 +18,14 @@ from workers.deployment.snapshot import SNAPSHOT_AFTER, ids_in, snapshot_of
 from workers.deployment.state import Deployment, fold
 from workers.deployment.working_set import Left
 
-FIELDS = {1: "65b746b6"}
-"""The first digits of the digest of the fields of the state, by schema."""
+REQUIRED = {
+    Deployment: {
+        "id", "version", "name", "recipe", "place", "limits", "wanted", "requested_at", "updated_at", "tries_from",
+    },
+    Attempt: {"request", "phase", "since", "intended_at", "expires_at"},
+    Left: set(),
+}  # fmt: skip
+"""The fields without a default, by type."""
 
 
 @pytest.fixture
@@ -113,7 +118,8 @@ def test_a_state_with_an_event_of_a_newer_version_is_not_replaced():
     assert snapshot_of(ID, events, EventId("5" * 16), log.now) is None
 
 
-def test_a_change_of_the_fields_of_the_state_is_a_change_that_the_schema_was_thought_of_for():
-    """If earlier versions would decide otherwise without the new field, raise SNAPSHOT_SCHEMA; see decision 14."""
-    fields = [sorted(kind.__struct_fields__) for kind in (Deployment, Attempt, Left)]
-    assert hashlib.sha256(msgspec.json.encode(fields)).hexdigest()[:8] == FIELDS[SNAPSHOT_SCHEMA]
+@pytest.mark.parametrize("kind", [Deployment, Attempt, Left])
+def test_a_field_that_is_new_has_a_default_since_snapshots_of_earlier_versions_lack_it(kind):
+    """If earlier versions would decide otherwise without the field, raise SNAPSHOT_SCHEMA, too: see decision 14."""
+    required = {field.name for field in msgspec.structs.fields(kind) if field.required}
+    assert required == REQUIRED[kind]
