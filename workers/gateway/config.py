@@ -89,6 +89,8 @@ global
   default-path config
   setenv {shape_variable} {digest}
   tune.bufsize {bufsize}
+  # A second HAProxy on the same address ends; with SO_REUSEPORT it would get a part of the requests.
+  noreuseport
   # After a reload, the old process may finish its streams within this time.
   hard-stop-after 1h
 """
