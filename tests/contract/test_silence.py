@@ -38,8 +38,9 @@ class Launch:
         self.log = Log(redis)
         self.most_open = 0
         self.requests = Deployments(redis, lambda _: None, {"fake": self.cloud})
-        asked = {"name": "m", "place": PLACE, "limits": Limits(), "once": "m"}
-        self.id = self.requests.launch(SCRIPTED, replicas=replicas, ceiling=ceiling, **asked)
+        self.id = self.requests.launch(
+            SCRIPTED, name="m", replicas=replicas, place=PLACE, limits=Limits(), once="m", ceiling=ceiling
+        )
         self.advance = Advance(
             redis=redis,
             log=self.log,
