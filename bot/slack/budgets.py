@@ -121,8 +121,12 @@ class Budgets:
 
 def budget_of(method: str, channel: str) -> str:
     """Return the name of the budget that a call takes from: of the method, or of the method in a channel."""
-    return f"{method}:{channel}" if method == "chat.postMessage" else method
+    return f"{method}:{channel}" if _is_by_channel(method) else method
 
 
 def _key(method: str, channel: str) -> str:
-    return f"mixtral:pace:{budget_of(method, channel)}"
+    return f"mixtral:pace:{method}:{channel}" if _is_by_channel(method) else f"mixtral:pace:{method}"
+
+
+def _is_by_channel(method: str) -> bool:
+    return method == "chat.postMessage"

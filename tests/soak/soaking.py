@@ -204,7 +204,7 @@ class Soak:
             self.pause(1.0)
             parts = {name: footprint.of_processes(pids) for name, pids in footprint.parts(self.line).items()}
             keys = footprint.of_redis(self.redis)
-            epoch = int(self.elapsed // self.epoch)
+            epoch = int(min(self.elapsed, self.seconds - 1) // self.epoch)  # the last round ends later
             self.outcome.samples.append(Sample(epoch=epoch, at=self.elapsed, parts=parts, keys=keys))
 
     def equal_load(self):
