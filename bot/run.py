@@ -14,13 +14,15 @@ from typing import TypeVar
 from msgspec.structs import replace
 from redis import Redis
 from redis.backoff import ConstantBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from bot.admission import Admission
 from bot.cards.budget_warnings import BudgetWarnings
 from bot.cards.follower import Follower
+from bot.cards.gateway_alerts import GatewayAlerts
+from bot.cards.orphan_reports import OrphanReports
+from bot.cards.redis_watch import RedisWatch, UnsharedBudgets
 from bot.cards.worker_watch import WorkerWatch
 from bot.commands.channels import SlackChannels
 from bot.commands.context import Answers, CommandContext
@@ -157,17 +159,14 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
             lambda: _serve(listeners, settings, lockout, ourselves.user, ids), "Slack's sockets", stop
         )
         closing.callback(serving)
-        watch = WorkerWatch(wire_deployments(settings.workers, redis), calls, redis, admins=settings.admins)
-        threading.Thread(target=watch.run, args=(stop,), name="worker watch", daemon=True).start()
+        unshared = slack_of(settings, quick, stop, lockout, ids=ids, budgets=UnsharedBudgets())
+        watch = _watch(settings, calls, unshared, redis, stop)
         _follow(settings, slack, redis, answers, stop, watch=watch)
-        warnings = BudgetWarnings(deployments, calls, redis, policy=StoredPolicy(redis).current, admins=settings.admins)
-        threading.Thread(target=warnings.run, args=(stop,), name="budget warnings", daemon=True).start()
-        digests = Digests(context, slack, redis)
-        threading.Thread(target=digests.run, args=(stop,), name="digests", daemon=True).start()
-        messages = DirectMessages(context, calls, redis)
-        threading.Thread(target=messages.run, args=(stop,), name="direct messages", daemon=True).start()
-        threading.Thread(target=policy_file.run, args=(stop,), name="policy", daemon=True).start()
-        threading.Thread(target=listeners.home.keep_fresh, args=(stop,), name="open homes", daemon=True).start()
+        _begin_notices(settings, redis, calls, stop)
+        _begin("digests", Digests(context, slack, redis).run, stop)
+        _begin("direct messages", DirectMessages(context, calls, redis).run, stop)
+        _begin("policy", policy_file.run, stop)
+        _begin("open homes", listeners.home.keep_fresh, stop)
         answers.resume()
         context.deployments.all()  # reads every log before the first command needs them
         _LOG.info("bot is up: %s in %s", ourselves.name or "it", ourselves.team or "a workspace")
@@ -182,10 +181,11 @@ def slack_of(
     *,
     ids: ChannelIds | None = None,
     timeout: int = TIMEOUT,
+    budgets: Budgets | None = None,
 ) -> SlackCalls:
-    """Return the calls of the Web API, with their budgets in this Redis. `timeout`: seconds for one call."""
+    """Return the calls of the Web API. `budgets`: those in this Redis by default. `timeout`: seconds for one call."""
     web = web_client(settings.bot_token, settings.api_url, timeout=timeout)
-    return SlackCalls(web, Budgets(redis), stop, lockout=lockout, ids=ids)
+    return SlackCalls(web, budgets or Budgets(redis), stop, lockout=lockout, ids=ids)
 
 
 def quick_redis(url: str) -> Redis:
@@ -226,6 +226,19 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
     )
 
 
+def _watch(
+    settings: BotSettings, calls: SlackCalls, unshared: SlackCalls, redis: Redis, stop: threading.Event
+) -> WorkerWatch:
+    """Start to watch workers, Redis, and machines that no deployment knows. `unshared`: without budgets in Redis."""
+    deployments, admins = wire_deployments(settings.workers, redis), settings.admins
+    workers = WorkerWatch(deployments, calls, redis, admins=admins)
+    outages = RedisWatch(deployments, unshared, redis, admins=admins)
+    reports = OrphanReports(deployments, calls, redis, admins=admins)
+    for name, look in (("workers", workers.run), ("redis", outages.run), ("orphans", reports.run)):
+        _begin(f"{name} watch", look, stop)
+    return workers
+
+
 def _follow(
     settings: BotSettings,
     slack: SlackCalls,
@@ -237,7 +250,20 @@ def _follow(
 ) -> None:
     deployments = wire_deployments(settings.workers, redis)
     follower = Follower(deployments, slack, redis, ready=answers.ready, away=watch.away)
-    threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True).start()
+    _begin("follower", follower.run, stop)
+
+
+def _begin_notices(settings: BotSettings, redis: Redis, calls: SlackCalls, stop: threading.Event) -> None:
+    """Begin what tells people of budgets, and admins of the gateway."""
+    deployments, admins = wire_deployments(settings.workers, redis), settings.admins
+    policy = StoredPolicy(redis).current
+    _begin("budget warnings", BudgetWarnings(deployments, calls, redis, policy=policy, admins=admins).run, stop)
+    _begin("gateway alerts", GatewayAlerts(calls, redis, admins=admins).run, stop)
+
+
+def _begin(name: str, run: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    """Run something in a thread of its own, which returns once `stop` is set, and ends with the process."""
+    threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
 
 
 def _load(policy: PolicyFile) -> None:
@@ -287,7 +313,7 @@ def _until_it_works(attempt: Callable[[], Found], what: str, stop: threading.Eve
             return attempt()
         except LockedOut:
             break  # its line is written
-        except (RedisConnectionError, RedisTimeoutError, SlackFailed) as error:
+        except (RedisError, SlackFailed) as error:
             if not logged:
                 _LOG.warning("waiting for %s: %s", what, error)
             logged = True

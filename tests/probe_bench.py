@@ -28,8 +28,8 @@ from workers.placement import catalog
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan
 from workers.processes import Children, die_with_parent, raise_descriptors
-from workers.run import wait_for
 from workers.sandbox.valkey import free_port, valkey
+from workers.writable import wait_for
 
 DEPLOYMENTS = 1000
 REPLICAS = 3

@@ -27,7 +27,6 @@ from workers.decision.next_step import (
     next_step,
 )
 from workers.decision.opening import AnnouncePause, Pause, Resume
-from workers.decision.savings import saved
 from workers.deployment.condition import condition_of
 from workers.deployment.events import AnyEvent, DeploymentId
 from workers.deployment.log import _decode
@@ -81,7 +80,7 @@ def plain(state: Deployment, now: datetime) -> dict[str, Any]:
         "ready": len(state.ready),
         "usd_per_hour": f"{state.usd_per_hour:.2f}",
         "spent": f"{state.spent(now):.6f}",
-        "saved": f"{saved(state.attempts, now):.6f}",
+        "saved": f"{state.saved(now):.6f}",
         "established": state.established,
         "rungs": len(state.rungs),
         "dry": state.exhausted is not None,

@@ -18,8 +18,8 @@ SKYSERVE_SAVING = 43
 MARK = "†"
 
 SOURCES = f"""\
-{MARK} A constant, not measured by this bench. Launch calls and planning: SkyPilot 0.14.1, one run against an EC2 stand-in
-on loopback. Balancers: one run on one machine with two or three upstreams (docs/gateway.md, Measurements). Saving of
+{MARK} A constant, not measured by this bench. Launch calls and planning: SkyPilot 0.14.1, one run, EC2 stand-in on
+loopback. Balancers: one run on one machine with two or three upstreams (docs/gateway.md, Measurements). Saving of
 spot: SkyServe's paper (arXiv 2411.01438). They come from other machines: compare orders of magnitude only."""
 
 

@@ -33,12 +33,12 @@ class Company:
         self.nudged, self.forwarded = [], []
         self.requests = Deployments(redis, self.nudged.append, {})
 
-    def host(self, name, *, installation="i-1", rung="fake here-1", clouds=("fake", "local")):
-        self.hosts[name] = Host(self, name, installation, rung, clouds)
+    def host(self, name, *, installation="i-1", rung="fake here-1", clouds=("fake", "local"), price=1):
+        self.hosts[name] = Host(self, name, installation, offer(rung, price, gpu=""), clouds)
         return self.hosts[name]
 
-    def launch(self):
-        return self.requests.launch(SCRIPTED, name="m", replicas=1, place=PLACE, limits=Limits(), once="m")
+    def launch(self, name="m"):
+        return self.requests.launch(SCRIPTED, name=name, replicas=1, place=PLACE, limits=Limits(), once=name)
 
     def settle(self, host, rounds=6):
         """Jobs and whole sweeps of one host; every other host observes its own machines."""
@@ -77,7 +77,7 @@ class Host:
             "clock": lambda: company.now,
             "host": name,
         }
-        rungs = ladder(offer(rung, gpu=""))
+        rungs = ladder(rung)
         self.advance = Advance(
             ladder=lambda *_: (rungs, ""), forward=lambda *sent: company.forwarded.append(sent), **shared
         )

@@ -18,6 +18,9 @@ HEARTBEATS = "mixtral:workers"
 EVERY = timedelta(seconds=5)
 """Minimum time between two heartbeats of one process."""
 
+RETRY = 1.0
+"""Time to the next attempt after a failure of Redis, in seconds."""
+
 LATE = timedelta(seconds=40)
 """Age from which the newest heartbeat means that a part does not answer. An idle worker of RQ works every 15 s."""
 
@@ -79,6 +82,7 @@ class Pulse:
         try:
             self._beat([HEARTBEATS], [self._field, self._name, int(KEPT_FOR.total_seconds())])
         except RedisError as error:
+            self._last = now - EVERY.total_seconds() + RETRY
             logger.debug("no heartbeat: %s", error)
 
 

@@ -11,11 +11,14 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.worker_pool import WorkerPool
 
 from workers.heartbeats import Pulse, WorkerPart
 from workers.processes import die_with_parent
+from workers.redis_failures import failure_of
+from workers.writable import wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,8 @@ class TiedWorker(Worker):
 def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent: int, host: str) -> None:
     die_with_parent(parent)
     redis = connect()
+    wait_for(redis)  # otherwise the pool would start a process that fails at once, every second
+    logging.getLogger("rq.worker").addFilter(_without_traceback)
     worker = TiedWorker(
         [Queue(queue, connection=redis) for queue in queues],
         name=name,
@@ -53,7 +58,18 @@ def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent
         log_job_description=False,
     )
     worker.pulse = Pulse(redis, WorkerPart.JOBS, host)
-    worker.work(with_scheduler=False, logging_level="WARNING")
+    try:
+        worker.work(with_scheduler=False, logging_level="WARNING")
+    except RedisError as error:
+        logger.warning("a process that does jobs is started again: %s", failure_of(error).in_full)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A failure of Redis ends each process of RQ; its cause is one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, RedisError):
+        record.msg, record.args, record.exc_info = "RQ: %s", (failure_of(error).in_full,), None
+    return True
 
 
 def _sweep(run: Callable[[threading.Event], None], parent: int) -> None:

@@ -12,43 +12,58 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+IN_SCRIPT = "ACL failure"
+"""How the error of a call that a script may not make begins."""
+
 
 class RedisFailure(Struct, frozen=True, kw_only=True):
     """Cause and mend, each without a full stop; the mend begins with a small letter."""
 
     cause: str
     mend: str
+    said: str
+    """What the client or Redis said, for operators: it may contain addresses and names of users, and no password."""
     refused: bool = True
     """Whether Redis refused the call; otherwise it is not known whether it was carried out."""
 
+    @property
+    def in_full(self) -> str:
+        """The cause with what was said."""
+        return f"{self.cause} ({self.said})" if self.said else self.cause
+
 
 def failure_of(error: Exception) -> RedisFailure:
-    """What an error of the client means. Its text is kept where it tells more; it contains no password."""
+    """What an error of the client means."""
     said = " ".join(str(error).split()).rstrip(".")
     match error:
         case ReadOnlyError():
+            cause = "Redis is a read-only replica and accepts no writes"
             mend = "set REDIS_URL to the primary, or make this one the primary with `REPLICAOF NO ONE`"
-            return RedisFailure(cause="Redis is a read-only replica and accepts no writes", mend=mend)
         case OutOfMemoryError():
-            mend = "raise maxmemory (`CONFIG SET maxmemory`) and keep maxmemory-policy noeviction"
-            return RedisFailure(cause="the memory of Redis is full, and it accepts no writes", mend=mend)
-        case NoPermissionError():
-            mend = "allow the user in REDIS_URL all keys and commands (`ACL SETUSER`)"
-            return RedisFailure(cause=f"Redis does not allow this to the user in REDIS_URL ({said})", mend=mend)
+            cause = "the memory of Redis is full, and it accepts no writes"
+            mend = "raise `maxmemory`, and keep `maxmemory-policy noeviction`"
+        case ResponseError() if isinstance(error, NoPermissionError) or said.startswith(IN_SCRIPT):
+            cause = "Redis does not allow this to the user in REDIS_URL"
+            mend = "allow this user all keys and commands (`ACL SETUSER`)"
         case AuthenticationError() | AuthenticationWrongNumberOfArgsError():
-            mend = "correct the password in REDIS_URL"
-            return RedisFailure(cause=f"Redis refuses the password in REDIS_URL ({said})", mend=mend)
+            cause = "Redis refuses the password in REDIS_URL"
+            mend = "correct it"
         case BusyLoadingError():
-            mend = "wait until it has loaded its data"
-            return RedisFailure(cause="Redis has started and still loads its data", mend=mend)
+            cause = "Redis has started and still loads its data"
+            mend = "wait until it has loaded them"
         case ResponseError() if "MISCONF" in said:
-            mend = "free space on the disk of Redis"
-            return RedisFailure(cause="Redis cannot write to its disk, and accepts no writes", mend=mend)
+            cause = "Redis cannot write to its disk, and accepts no writes"
+            mend = "free space on that disk"
         case ResponseError():
-            return RedisFailure(cause=f"Redis refused a call ({said})", mend="see its log")
+            cause = "Redis refused a call"
+            mend = "see the log of this process, and of Redis"
         case RedisTimeoutError():
+            cause = "Redis does not answer in time"
             mend = "see its load and the network; if it is frozen, start it again"
-            return RedisFailure(cause="Redis does not answer in time", mend=mend, refused=False)
+            return RedisFailure(cause=cause, mend=mend, said="", refused=False)
         case _:
+            cause = "Redis cannot be reached"
             mend = "start it, or correct REDIS_URL"
-            return RedisFailure(cause=f"Redis cannot be reached ({said})", mend=mend, refused=False)
+            return RedisFailure(cause=cause, mend=mend, said=said, refused=False)
+    tells = isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError | OutOfMemoryError)
+    return RedisFailure(cause=cause, mend=mend, said=said if tells else "")

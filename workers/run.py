@@ -3,14 +3,12 @@
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 from msgspec.structs import replace
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from recipes.schema import Recipe
 from workers.api import Deployments
@@ -40,6 +38,7 @@ from workers.placement.shared_prices import reader
 from workers.pool import WorkerProcesses
 from workers.processes import raise_descriptors
 from workers.settings import QUEUE, Settings, from_environ, host_of, kept, queue_of
+from workers.writable import wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -179,21 +178,6 @@ def main(environ: Mapping[str, str]) -> None:
     import_sdks(cloud for cloud, driver in drivers.items() if driver.status().usable)
     logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers))
     pool.start(logging_level="WARNING")
-
-
-def wait_for(redis: Redis) -> None:
-    """Return once Redis answers; the first error is logged."""
-    logged = False
-    while True:
-        try:
-            redis.ping()
-        except RedisConnectionError as error:
-            if not logged:
-                logger.warning("waiting for Redis: %s", error)
-            logged = True
-            time.sleep(1)
-        else:
-            return
 
 
 def now() -> datetime:

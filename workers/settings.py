@@ -57,6 +57,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str]
 
 
+LEAST_GATEWAY_MEMORY = 256
+"""In MiB."""
+
+
 class GatewaySettings(Struct, frozen=True, kw_only=True):
     """Addresses, limits and files of the gateway."""
 
@@ -72,6 +76,8 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     """Maximum time that a request waits for a replica."""
     buffer: int
     """Maximum size of a request that can be repeated at another replica, in bytes; a longer one is sent once."""
+    memory: int | None
+    """Maximum memory of HAProxy, in MiB; None: half of the machine's."""
     certificate: Path | None
     certificate_key: Path | None
     metrics: str | None
@@ -158,6 +164,7 @@ def _gateway(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
         backends=_count(environ, "MIXTRAL_GATEWAY_BACKENDS"),
         hold=_duration(environ, "MIXTRAL_GATEWAY_HOLD"),
         buffer=_count(environ, "MIXTRAL_GATEWAY_BUFFER"),
+        memory=_memory(environ),
         certificate=certificate,
         certificate_key=key,
         metrics=environ.get("MIXTRAL_GATEWAY_METRICS") or None,
@@ -191,6 +198,16 @@ def _count(environ: Mapping[str, str], name: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise SettingsError(f"{name}={text!r} is not a whole number above 0. The default is {DEFAULTS[name]}.")
     return int(text)
+
+
+def _memory(environ: Mapping[str, str]) -> int | None:
+    text = environ.get("MIXTRAL_GATEWAY_MEMORY", "").strip()
+    if text and (not text.isdigit() or int(text) < LEAST_GATEWAY_MEMORY):
+        raise SettingsError(
+            f"MIXTRAL_GATEWAY_MEMORY={text!r} is not a whole number of MiB from {LEAST_GATEWAY_MEMORY} up. "
+            "Without it, HAProxy may use half of the machine's memory."
+        )
+    return int(text) if text else None
 
 
 def home_of(environ: Mapping[str, str]) -> Path:

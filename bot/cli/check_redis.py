@@ -19,8 +19,7 @@ from workers.deployment.identity import held
 from workers.errors import WorkersError
 from workers.redis_failures import failure_of
 from workers.settings import from_environ
-
-CHECKED = "mixtral:checked"
+from workers.writable import write
 
 FULL_FROM = 0.9
 """Part of maxmemory from which it is reported."""
@@ -39,15 +38,16 @@ def redis(environ: Mapping[str, str]) -> list[Finding]:
         client: Any = Redis.from_url(
             url, socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0), retry_on_timeout=False
         )
+        refused = list(_writes(client))
         return [
-            *(_persistence(client), *_disk(client), *_eviction(client), *_writes(client), *_speed(client)),
-            *(*_access(url), *_installation(client, environ), *workers(client)),
+            *(_persistence(client), *_disk(client), *_eviction(client), *refused, *_memory(client), *_speed(client)),
+            *(*_access(url), *_installation(client, environ), *workers(client, accepts_writes=not refused)),
         ]
     except ValueError:  # its text may quote a part of the password
         says, mend = "REDIS_URL is not a Redis address", "write it as redis://localhost:6379/0"
     except (RedisError, OSError) as error:
         failure = failure_of(error)
-        says, mend = failure.cause, failure.mend
+        says, mend = failure.in_full, failure.mend
     return [found(works=False, says=says, mend=mend)]
 
 
@@ -95,14 +95,17 @@ def _disk(client: Any) -> Iterator[Finding]:
 
 
 def _writes(client: Any) -> Iterator[Finding]:
-    """Whether it accepts a write, and has memory for more."""
+    """Whether it accepts a write."""
     try:
-        client.set(CHECKED, 1, px=1)
+        write(client)
     except RedisError as error:
         failure = failure_of(error)
-        says = f"{failure.cause}, so nothing can be launched, scaled or ended"
+        says = f"{failure.in_full}, so nothing can be launched, scaled or ended"
         yield Finding(about="Redis", what="writes", works=False, says=says, mend=failure.mend)
-        return
+
+
+def _memory(client: Any) -> Iterator[Finding]:
+    """Whether it has memory for more."""
     memory = client.info("memory")
     used, most = memory.get("used_memory", 0), memory.get("maxmemory", 0)
     if most and used > FULL_FROM * most:

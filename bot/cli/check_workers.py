@@ -1,6 +1,7 @@
 """The check that workers answer: that the machines are observed, and that jobs are done."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -8,10 +9,13 @@ from typing import Any
 
 from redis import Redis
 
+from bot.views import orphan_machines
 from workers.clouds.findings import Finding
 from workers.deployment.log import Log
+from workers.deployment.orphans import Orphans
 from workers.heartbeats import LATE, Heartbeat, WorkerPart, read
 from workers.lease import SWEEPER, is_held
+from workers.run import WORKERS
 
 SWEEPER_RESTARTS_WITHIN = 2.0  # maximum seconds until another sweeper takes over the lease of one that ended
 
@@ -19,9 +23,10 @@ MEND = "start `mixtral-bot worker`; if it runs, end and start it again, and see 
 AGAIN = (
     "end `mixtral-bot worker` there with SIGKILL, and start it again; if the host was removed, nothing has to be done"
 )
+END_ORPHANS = "`mixtral-bot machines` lists them, and `mixtral-bot machines --end-orphans` ends them"
 
 
-def workers(client: Redis) -> Iterator[Finding]:
+def workers(client: Redis, *, accepts_writes: bool = True) -> Iterator[Finding]:
     """Check that a sweeper renews its lease, that jobs are done, and that no part of a worker is frozen."""
     found = partial(Finding, about="worker", what="")
     beats, deployments = read(client), len(Log(client).names())
@@ -31,7 +36,12 @@ def workers(client: Redis) -> Iterator[Finding]:
     else:
         yield found(works=True, says="observes the machines")
         yield from _jobs(found, beats, deployments)
-    yield from _late(client, beats)
+    if unknown := Orphans(client).running(datetime.now(UTC)):
+        yield Finding(
+            about="worker", what="orphans", works=None, says=orphan_machines.summary(unknown), mend=END_ORPHANS
+        )
+    if accepts_writes:  # otherwise no worker can record that it works
+        yield from _late(client, beats)
 
 
 def _sweeps(client: Redis, *, wait: bool) -> bool:
@@ -81,16 +91,26 @@ def _late(client: Redis, beats: Sequence[Heartbeat]) -> Iterator[Finding]:
 
 
 def _frozen(client: Redis) -> Iterator[tuple[str, datetime]]:
-    """RQ's processes whose heartbeat is late: the host and process id, and the time. RQ forgets them after 90 s."""
+    """RQ's processes whose heartbeat is late: the host and process id, and the time. RQ forgets them after 90 s.
+
+    Where as many answer as a host has, the late ones have ended and were replaced.
+    """
     redis: Any = client
     now = datetime.fromtimestamp(redis.time()[0], UTC)
+    answering, late = Counter[str](), list[tuple[str, str, datetime]]()
     for key in sorted(redis.smembers("rq:workers")):
         host, pid, beat = redis.hmget(key, "hostname", "pid", "last_heartbeat")
         if beat is None:
             continue
         since = datetime.fromisoformat(beat.decode())
+        name = (host or b"?").decode()
         if now - since > LATE:
-            yield f"{(host or b'?').decode()} (process {(pid or b'?').decode()})", since
+            late.append((name, (pid or b"?").decode(), since))
+        else:
+            answering[name] += 1
+    for name, process, since in late:
+        if answering[name] < WORKERS:
+            yield f"{name} (process {process})", since
 
 
 def _last(beats: Sequence[Heartbeat], part: WorkerPart) -> Heartbeat | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -30,9 +30,10 @@ from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.identity import AnotherInstallation, held
 from workers.deployment.log import Log
+from workers.deployment.orphans import Orphans
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
-from workers.machines import Listing, Presence, Sighting, Unlisted, whereabouts
+from workers.machines import Listing, Machine, Presence, Sighting, Unlisted, whereabouts
 from workers.placement import shared_prices
 from workers.placement.in_use import in_use
 from workers.placement.offer import Offer
@@ -106,6 +107,12 @@ class WantedMachines:
             return self._redis is not None and AuditStream(self._redis).append(entry, once=f"orphan.{token_hex(8)}")
         except (RedisError, OSError):
             return False
+
+    def forget(self, machine: Machine) -> None:
+        """Remove an orphan that was ended from those that are reported."""
+        with suppress(RedisError, OSError):
+            if self._redis is not None:
+                Orphans(self._redis).forget(machine)
 
     def close(self) -> None:
         if self._redis is not None:
@@ -287,6 +294,7 @@ def _end(one: Found, logs: WantedMachines, clouds: Mapping[str, Driver], say: Co
         return replace(one, ended=False)
     say.print(Text(f"{machine.id} was ended."))
     _record(one, AuditOutcome.DONE, by, logs, say)
+    logs.forget(machine)
     return replace(one, ended=True)
 
 

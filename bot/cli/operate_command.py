@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bot.commands.bounds import out_of_bounds
+from bot.views import orphan_machines
 from bot.views.amounts import count, duration
 from workers.api import Deployments
 from workers.decision.ceiling import raised
@@ -23,8 +24,11 @@ from workers.deployment.audit_stream import AuditStream
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
+from workers.redis_failures import failure_of
 from workers.run import belong, connect, wire_deployments
 from workers.settings import from_environ
+
+NOT_CERTAIN = "it is not certain whether this was accepted"
 
 Work = Callable[[Deployments, TextIO], int]
 
@@ -40,23 +44,28 @@ def run(environ: Mapping[str, str], work: Work, out: TextIO, err: TextIO, what: 
     try:
         redis = connect(settings.redis_url)
         deployments = wire_deployments(belong(settings, redis), redis)
-        return audited(what, redis, lambda: work(deployments, out))
+        return audited(what, redis, lambda: work(deployments, out), err)
     except RedisError as error:
-        cause = " ".join(str(error).split()).rstrip(".")
-        err.write(f"mixtral-bot: Redis does not answer ({cause}), so it is not certain whether this was accepted.\n")
+        failure = failure_of(error)
+        then = "this was not carried out, or only in part" if failure.refused else NOT_CERTAIN
+        cause, mend = (f"{text[0].upper()}{text[1:]}" for text in (failure.in_full, failure.mend))
+        err.write(f"mixtral-bot: {cause}, so {then}. {mend}, and repeat the command.\n")
         return 1
 
 
-def audited(what: str, redis: Redis, work: Callable[[], int]) -> int:
-    """Do the work, and record it in the audit as the operator's."""
+def audited(what: str, redis: Redis, work: Callable[[], int], err: TextIO) -> int:
+    """Do the work, and record it in the audit as the operator's; a line on `err` if Redis does not store that."""
     once = f"operator.{secrets.token_hex(8)}"
-    result = AuditOutcome.UNKNOWN
+    result, failed = AuditOutcome.UNKNOWN, False
     with asked(Source(who=OPERATOR, where=COMMAND_LINE, how=what), once) as request:
         try:
             exit_status = work()
             result = AuditOutcome.REFUSED if exit_status else AuditOutcome.DONE
         except WorkersError:
             result = AuditOutcome.REFUSED
+            raise
+        except RedisError:
+            failed = True
             raise
         finally:
             entry = AuditEntry(
@@ -67,7 +76,11 @@ def audited(what: str, redis: Redis, work: Callable[[], int]) -> int:
                 outcome=result,
                 detail=request.detail,
             )
-            AuditStream(redis).append(entry, once=once)
+            try:
+                AuditStream(redis).append(entry, once=once)
+            except RedisError as error:
+                if not failed:  # otherwise the cause is reported by the caller
+                    err.write(f"mixtral-bot: the audit lacks this request: {failure_of(error).in_full}.\n")
     return exit_status
 
 
@@ -83,6 +96,8 @@ def status(*, as_json: bool) -> Work:
             return 1 if lost else 0
         console = Console(file=out, highlight=False, emoji=False, soft_wrap=True)
         console.print(_table(found, now) if found else "Nothing is running.")
+        if unknown := deployments.orphans():
+            console.print(Text(f"{orphan_machines.summary(unknown)}. `mixtral-bot machines` lists them."))
         if found and away is not None:
             console.print(Text(_away(away)))
         for name in lost:

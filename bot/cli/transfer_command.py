@@ -26,7 +26,7 @@ def export(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO, *, 
     try:
         redis = connect(settings.redis_url)
         belong(settings, redis)
-        return audited("export", redis, lambda: _export(redis, file, out, err, with_keys=with_keys))
+        return audited("export", redis, lambda: _export(redis, file, out, err, with_keys=with_keys), err)
     except RedisError as error:
         err.write(AWAY.format(error=error, consequence="Start it, and repeat the command with another file."))
         return 1
@@ -77,7 +77,7 @@ def import_from(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO
     try:
         redis = connect(settings.redis_url)
         imported(redis, header, parts)
-        return audited("import", redis, lambda: _said(redis, header, out))
+        return audited("import", redis, lambda: _said(redis, header, out), err)
     except RedisError as error:
         consequence = "It is not certain whether the file was imported: empty this Redis, and repeat the command."
         err.write(AWAY.format(error=error, consequence=consequence))

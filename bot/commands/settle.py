@@ -22,13 +22,24 @@ from workers.deployment.asked import CurrentRequest, asked, denied
 from workers.deployment.audit import LONGEST, AuditEntry, AuditOutcome, Source, encode
 from workers.deployment.audit_stream import AuditStream
 from workers.errors import WorkersError
+from workers.redis_failures import RedisFailure, failure_of
 
 _LOG = logging.getLogger(__name__)
 
 REDIS_AWAY = (
     "Redis, where deployments are stored, does not respond, so it is not certain whether this was accepted. "
-    f"Check with `{SLASH} status` in a minute, and try again if it was not."
+    f"Check with `{SLASH} status` in a minute, and try again if it was not. Replicas go on answering. If it lasts, the "
+    "operator has to start Redis, or see its load and the network: `mixtral-bot check` tells which."
 )
+
+
+def redis_refused(failure: RedisFailure) -> str:
+    """The sentence for a person whose request Redis refused. Several writes of it may have preceded the refusal."""
+    return (
+        f"{failure.cause[0].upper()}{failure.cause[1:]}, so this was not carried out, or only in part. Replicas go on "
+        f"answering; nothing is launched, scaled or ended until the operator mends it: {failure.mend}. Then check with "
+        f"`{SLASH} status`, and try again."
+    )
 
 
 def settle(label: str, caller: Caller, work: Callable[[], Message], audit: AuditStream | None = None) -> Message:
@@ -97,8 +108,9 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
     except (WorkersError, RecipeError, PromptingError) as error:
         return f"refused ({type(error).__name__})", refusal(escape(str(error)))
     except RedisError as error:
-        _LOG.warning("Redis does not answer: %s", error)
-        return "failed (Redis)", refusal(REDIS_AWAY)
+        _LOG.warning("Redis failed: %s", error)
+        failure = failure_of(error)
+        return "failed (Redis)", refusal(redis_refused(failure) if failure.refused else REDIS_AWAY)
     except Exception as error:  # noqa: BLE001 - any error must be reported to the person
         incident = new_incident(error)
         return f"failed (incident {incident})", unexpected(incident)

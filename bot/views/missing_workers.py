@@ -26,11 +26,16 @@ def costs(deployment: Deployment) -> bool:
 
 def told(affected: Sequence[Deployment], away: WorkersAway, now: datetime) -> Message:
     """The message that no worker answers, for one channel. `affected`: its deployments with machines."""
-    lines = [f"• {_line(deployment, away, now)}" for deployment in affected[:MAX_LINES]]
-    if left := len(affected) - len(lines):
-        lines.append(f"• … and {count(left, 'more deployment')}")
     sentence = f"{WARNING} *{_cause(away)}* {_consequence(away)}"
-    return Message(sentence, (section(sentence), section("\n".join(lines)), section(MEND)))
+    return Message(sentence, (section(sentence), section(lines(affected, now, ends=not away.observed)), section(MEND)))
+
+
+def lines(affected: Sequence[Deployment], now: datetime, *, ends: bool) -> str:
+    """A line for each deployment with its price. `ends`: its machines end themselves, because no lease is extended."""
+    found = [f"• {_line(deployment, now, ends=ends)}" for deployment in affected[:MAX_LINES]]
+    if left := len(affected) - len(found):
+        found.append(f"• … and {count(left, 'more deployment')}")
+    return "\n".join(found)
 
 
 def back(away_for: timedelta | None) -> Message:
@@ -73,10 +78,10 @@ def _consequence(away: WorkersAway) -> str:
     return "Nothing is launched, scaled or ended, failures are not noticed, and no lease is extended."
 
 
-def _line(deployment: Deployment, away: WorkersAway, now: datetime) -> str:
+def _line(deployment: Deployment, now: datetime, *, ends: bool) -> str:
     price = f" ({usd_per_hour(deployment.usd_per_hour)})" if deployment.usd_per_hour else ""
     name = f"*{escape(deployment.name)}*{price}"
-    if away.observed:
+    if not ends:
         return f"{name}: costs this until a worker does jobs again, also if its end is requested"
     return f"{name}: {_ends(_machines(deployment), now)}"
 

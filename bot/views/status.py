@@ -40,7 +40,7 @@ def overview(
 ) -> Message:
     """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments.
 
-    `lost`: names whose logs are gone. `away`: the warning that no worker answers.
+    `lost`: names whose logs are gone. `away`: warnings above the list.
     """
     if away:
         listing = overview(deployments, now, nothing=nothing, lost=lost)

@@ -19,7 +19,6 @@ from bot.views.moving import (
     scaling,
 )
 from workers.decision.retry_policy import DECIDE_WITHIN, paused_until
-from workers.decision.savings import saved
 from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
 from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending, without_lease
@@ -131,15 +130,15 @@ def now_happening(deployment: Deployment, now: datetime) -> str:
 
 def cost(deployment: Deployment, now: datetime) -> str:
     """`free`, `nothing yet`, `3.20 USD/h (76.80 USD per day), 12.40 USD so far, 31.10 USD less than on demand`."""
-    machines = [a for a in deployment.attempts if a.machine]
+    machines, left = [a for a in deployment.attempts if a.machine], deployment.left
     if not machines:
         return "nothing yet" if deployment.ended is None else usd(deployment.spent(now))
-    if all(a.offer.cloud == "local" for a in machines):
+    if not left.rented and all(a.offer.cloud == "local" for a in machines):
         return "free"
     so_far = f"{usd(deployment.spent(now))} {'in all' if deployment.ended else 'so far'}{_saved(deployment, now)}"
     costs = any(a.phase in MAY_COST for a in machines)
     rate = per_hour_and_day(deployment.usd_per_hour) if costs else "nothing now"
-    if any(a.offer.usd_per_hour is None for a in machines):
+    if left.unpriced or any(a.offer.usd_per_hour is None for a in machines):
         so_far += ", plus the machines without a known price"
     old = offers.read_ago((a.offer for a in machines if a.phase in MAY_COST), now)
     return so_far if deployment.ended else f"{rate}, {so_far}{f' (price read {old})' if old else ''}"
@@ -147,7 +146,7 @@ def cost(deployment: Deployment, now: datetime) -> str:
 
 def _saved(deployment: Deployment, now: datetime) -> str:
     """The savings of spot against on demand; empty under one cent."""
-    amount = saved(deployment.attempts, now)
+    amount = deployment.saved(now)
     return f", {usd(amount)} less than on demand" if amount >= CENT else ""
 
 
@@ -258,7 +257,7 @@ def _not_ready(attempt: Attempt, now: datetime) -> str:
 
 def what_it_cost(state: Deployment, now: datetime) -> str:
     """`cost 12.40 USD`, or `free of charge` if no machine was rented."""
-    rented = any(a.machine and a.offer.cloud != "local" for a in state.attempts)
+    rented = state.left.rented or any(a.machine and a.offer.cloud != "local" for a in state.attempts)
     return f"cost {usd(state.spent(now))}{_saved(state, now)}" if rented else "free of charge"
 
 

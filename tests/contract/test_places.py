@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bot.views import details
 from bot.views.card import card
 from bot.views.status import overview
+from tests.fakes.probes import told
 from tests.two_places import LEASE, AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
 from workers.api import Deployments
 from workers.clouds.driver import DriverError
@@ -264,3 +265,26 @@ def test_a_place_that_gives_no_answer_is_asked_once_a_job(world, fault, calls):
     asked = [token for name, token in line.places.driver.calls if name == "terminate"]
     assert sum(token in in_west for token in asked) == calls
     assert at(line, "east").phase is Phase.ENDED
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_probes(world, monkeypatch):
+    line = world("fake")
+    asked = []
+    monkeypatch.setattr("workers.control.sweeper.probe", told(lambda address, *_, **__: asked.append(address)))
+    line.restart()
+    line.until(lambda: len(asked) >= 2)
+    line.clock.now -= timedelta(hours=2)
+    asked.clear()
+    line.until(lambda: len(asked) >= 2 * len(line.state.ready))
+
+
+def test_a_clock_that_is_thirty_hours_ahead_and_then_right_loses_no_machine(world):
+    line = world("fake")
+    ahead = timedelta(hours=30)
+    line.places.driver.clock = lambda: line.clock.now - ahead
+    line.clock.now += ahead
+    line.until(lambda: all(a.expires_at > line.clock.now for a in line.state.ready), 6)
+    line.clock.now -= ahead
+    line.places.driver.clock = line.clock
+    line.until(lambda: all(a.expires_at <= line.clock.now + LEASE for a in line.state.ready), 6)
+    assert len(line.places.driver.bought) == len(line.state.ready) == 2

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from recipes.loader import find, load
 from tests.builders.machines import SECRETS, boot, request
 from tests.builders.offers import ladder
-from workers.clouds.driver import Driver, Refused
+from workers.clouds.driver import Driver, PreparesLaunches, Refused
 from workers.decision.mix import Lack, Mix, open_offers
 from workers.deployment.events import OfferRefused
 from workers.deployment.log import stamp
@@ -27,6 +27,14 @@ def rungs(cloud: str, *, spot: bool = False) -> tuple[Rung, ...]:
 
 def climb(driver: Driver, *, spot: bool = False, port: int = 8000) -> tuple[Machine | None, list[Refused]]:
     """Try one batch of offers after another. Returns the machine, or None if all were refused, and the refusals."""
+    try:
+        return _climb(driver, spot=spot, port=port)
+    finally:
+        if isinstance(driver, PreparesLaunches):
+            driver.finish()
+
+
+def _climb(driver: Driver, *, spot: bool, port: int) -> tuple[Machine | None, list[Refused]]:
     usable = rungs(driver.cloud, spot=spot)
     answers: list[OfferRefused] = []
     refused: list[Refused] = []
@@ -40,5 +48,8 @@ def climb(driver: Driver, *, spot: bool = False, port: int = 8000) -> tuple[Mach
             return driver.create(asked, SECRETS), refused
         except Refused as error:
             refused.append(error)
-            answers.append(OfferRefused(**stamp(datetime.now(UTC)), attempt=number, refusals=error.refusals))
+            others = [rung.offer for rung in usable if rung.offer.region != offers[0].region]
+            beside = driver.prepare(asked, others) if isinstance(driver, PreparesLaunches) else ()
+            said = (*error.refusals, *beside)
+            answers.append(OfferRefused(**stamp(datetime.now(UTC)), attempt=number, refusals=said, beside=len(beside)))
     raise AssertionError(f"the ladder has not ended after {MOST_ATTEMPTS - 1} attempts")

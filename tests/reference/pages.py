@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from tests.reference import commands, events, policy, rights, settings
+from tests.reference import cases, commands, events, policy, rights, settings
 from tests.reference.source import ROOT
 
 FOLDER = ROOT / "docs" / "reference"
@@ -18,6 +18,7 @@ def pages() -> dict[str, str]:
         "events.md": events.page(),
         "rights.md": rights.page(),
         "policy.md": policy.page(),
+        "cases.md": cases.page(),
     }
     return {name: f"{NOTE}{text.rstrip()}\n" for name, text in written.items()}
 

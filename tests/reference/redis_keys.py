@@ -1,7 +1,7 @@
 """Type and content of each Redis key. A test compares this table with the keys in the source."""
 
 KEYS = {
-    "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. Expires 30 days after the deployment ended."),
+    "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. A snapshot replaces the events of a long log. Expires 30 days after the deployment ended."),
     "mixtral:installation": ("string", "Id of the installation, which tags every machine. Set once, by the first worker."),
     "mixtral:feed": ("stream", "One entry for each appended event: the deployment (`d`) and the version (`v`). About 100,000 entries are kept."),
     "mixtral:ledger": ("stream", "The requests, reservations, machines and ends of all deployments, with their prices (JSON), for as long as Redis keeps them."),
@@ -14,15 +14,19 @@ KEYS = {
     "mixtral:keys": ("hash", "Key of the launcher, by the deployment's id. Secret."),
     "mixtral:keys:<deployment>": ("hash", "Further keys of a deployment: `replica`, `bot`, and one field for each further key id. Secret."),
     "mixtral:key_uses:<deployment>": ("hash", "When each key of a deployment was last used, in Unix seconds, by the key's id. Expires 30 days after the last use."),
+    "mixtral:gateway:notices": ("hash", "What the gateway tells the admins (JSON): wrong keys by their source, and files that cannot be written. Expires after 1 day."),
+    "mixtral:gateway_told:<admin>:<name>": ("string", "Marks an admin as told of one of these notices. Expires after 1 hour."),
     "mixtral:policy": ("string", "The policy that is in force (JSON), which the bot read from the file of `MIXTRAL_POLICY`."),
     "mixtral:budget_warning:<limit>:<percent>": ("hash", "The ts of each warning that this percentage of a budget is used, by the person or channel that was warned. Expires after 40 days."),
     "mixtral:once:<once>": ("string", "Id of the deployment that a Slack trigger, a form or a button launched. Expires after 1 hour."),
     "mixtral:load": ("hash", "Newest load of each deployment (JSON), by its id."),
     "mixtral:idle": ("hash", "Since when each deployment has no request (JSON), by its id. If it is lost, idle times start again."),
     "mixtral:prices": ("string", "Prices that a worker or `mixtral-bot prices` read from the clouds (JSON with a CSV table), and what could not be read."),
-    "mixtral:lease:<name>": ("string", "Lease that one process holds: `d:<id>`, `launcher:<user>`, `sweeper`, `workers`, `prices`, `follower`, `digest` or `question:<key>`. Expires unless renewed."),
+    "mixtral:lease:<name>": ("string", "Lease that one process holds: `d:<id>`, `launcher:<user>`, `sweeper`, `workers`, `orphans`, `prices`, `follower`, `digest`, `gateway_alerts` or `question:<key>`. Expires unless renewed."),
     "mixtral:workers": ("hash", "When each part of each worker host last worked (Unix seconds by the clock of Redis, and the host's name), by the part (`sweeper`, `jobs`, `pool`) and the host's id. Fields that are older than a day are removed."),
     "mixtral:workers:away": ("hash", "While no worker answers: since when (`since`, Unix seconds), and the ts of each message about it, by the channel or person that was told. Deleted when all were told that workers answer again."),
+    "mixtral:orphans": ("hash", "Machines that run and that no log contains, with their prices (JSON), by cloud, place and id. Removed when the lists have lacked them for 12 minutes."),
+    "mixtral:orphans:reported:<admin>": ("hash", "The ts of the direct message that reported each of them to an admin, by cloud, place and id. Expires after 7 days."),
     "mixtral:checked": ("string", "Written by `mixtral-bot check` to find out whether Redis accepts writes. Expires after 1 ms."),
     "mixtral:gateway": ("string", "Identity of the gateway that controls HAProxy. Expires 10 seconds after it was last renewed."),
     "mixtral:channels": ("hash", "Current ids of the channels whose ids Slack has changed, by their first ids."),
@@ -44,6 +48,6 @@ KEYS = {
     "mixtral:direct": ("hash", "Requests to one person by a direct message, and offered keys without the keys (JSON), by a random id, until they are settled."),
     "mixtral:asked_for:<deployment>:<deed>:<user>": ("string", "Id of the request by which a person asked for this action, so that it is not sent twice. Expires after 1 day; for a key, after 7."),
     "mixtral:told:home:<user>": ("string", "Marks the Home tab of a person of another company as emptied. Expires after 10 minutes."),
-    "mixtral:rate:<method>": ("string", "Time, in Unix milliseconds, at which the budget of a Slack method is full again. Expires 1 second later."),
-    "mixtral:rate:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
+    "mixtral:pace:<method>": ("string", "The budget of a Slack method (JSON): how many calls of a burst are used up, when that was so, the calls per minute that are tried and that are known to be allowed, until when Slack has blocked it; times in Unix milliseconds. Expires 1 day after the last call."),
+    "mixtral:pace:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
 }  # fmt: skip

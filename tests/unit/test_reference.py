@@ -8,9 +8,10 @@ import pytest
 from bot.cli.__main__ import main
 from bot.language.command import USAGES
 from bot.views.help import ENTRIES
-from tests.reference import commands, events, settings
+from tests.reference import cases, commands, events, settings
 from tests.reference.pages import FOLDER, pages, stale
 from tests.reference.redis_keys import KEYS
+from tests.reference.source import ROOT
 from workers.deployment.events import AnyEvent
 from workers.settings import from_environ
 
@@ -113,3 +114,12 @@ def test_every_key_that_the_product_keeps_in_redis_is_described():
     found = {key: str(path) for key, path in events.keys_in_source().items()}
     assert found.keys() <= KEYS.keys(), f"Describe them in tests/reference/redis_keys.py: {found.keys() - KEYS.keys()}"
     assert KEYS.keys() <= found.keys(), "Described in tests/reference/redis_keys.py and named nowhere: delete them."
+
+
+@pytest.mark.parametrize("test", [test for tests in cases.CASES.values() for test in tests])
+def test_each_test_that_shows_a_case_exists(test):
+    file, _, name = test.partition("::")
+    source = ROOT / file
+    assert source.exists(), f"{file} does not exist."
+    defined = {node.name for node in ast.parse(source.read_text()).body if isinstance(node, ast.FunctionDef)}
+    assert name in defined, f"{file} has no {name}. Name the test that shows the case now."

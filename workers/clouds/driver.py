@@ -1,8 +1,8 @@
 """The interface of the clouds' drivers, and their errors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from workers.errors import WorkersError
 from workers.machines import ANYWHERE, Listing, Machine, MachineEnd, MachineRequest, Token, Whereabouts
@@ -81,6 +81,22 @@ class Driver(Protocol):
 
     def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:
         """The last lines of the machine's console; empty if there is none."""
+        ...
+
+
+@runtime_checkable
+class PreparesLaunches(Protocol):
+    """A driver with work to do in each place before it can launch there, and after it."""
+
+    def prepare(self, request: MachineRequest, ladder: Iterable[Offer]) -> tuple[Refusal, ...]:
+        """Prepare launches of a refused request on other offers, in all their places at once. Raises nothing.
+
+        Returns why no launch can succeed in some of the places; each reason once.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Wait for what was left to threads. Raises nothing."""
         ...
 
 

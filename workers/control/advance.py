@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import assert_never
 
-from msgspec.structs import replace
 from redis import Redis
 
-from workers.clouds.driver import Driver, DriverError, NoAnswer, Refused, not_allowed
+from workers.clouds.driver import Driver, DriverError, NoAnswer
+from workers.control.creating import Creating
+from workers.control.open_calls import Calls, LaunchAnswer, OpenCalls
 from workers.control.purchase_budgets import PurchaseBudgets
+from workers.control.terminating import Terminating
 from workers.decision.budget import why_refused
 from workers.decision.next_step import (
     Abandon,
@@ -34,14 +36,12 @@ from workers.decision.next_step import (
 from workers.decision.opening import AnnouncePause, HoursStep, Pause, Resume
 from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.decision.verdict import streaming
-from workers.deployment.attempt import Attempt, Phase, lost
+from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
     Autoscaled,
     Clock,
-    Control,
-    ControlLost,
     DeploymentEnded,
     DeploymentId,
     EndAnnounced,
@@ -50,7 +50,6 @@ from workers.deployment.events import (
     LadderPlanned,
     LaunchIntended,
     MachineCreated,
-    MachineGone,
     OfferRefused,
     ReplicaDraining,
     ReplicaGivenUp,
@@ -66,12 +65,10 @@ from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
-from workers.machines import DISK_GIB, Machine, MachineRequest, Token
+from workers.machines import MachineRequest, Token
 from workers.placement.ladder import Ladder
-from workers.placement.offer import Offer
-from workers.placement.refusals import Refusal
 from workers.policy.stored import PolicyUnreadable
-from workers.serving.boot import KEY_VARIABLE, boot_of
+from workers.serving.boot import boot_of
 from workers.serving.hub import weights_of
 from workers.serving.probe import CompletionFailed, completion
 from workers.serving.weights import Verdict, is_offline, question_of
@@ -99,6 +96,7 @@ class Advance:
         gateway: str | None = None,
         host: str = "",
         forward: Callable[[DeploymentId, str], None] | None = None,
+        calls: Callable[[], Calls] = OpenCalls,
     ) -> None:
         """`gateway`: URL at which this process reaches the gateway; None if it is the published one.
 
@@ -118,6 +116,9 @@ class Advance:
         self._control_lease = control_lease
         self._now = clock
         self._gateway = gateway
+        self._calls = calls
+        self._creating = Creating(log, drivers, self._confidential, self._stamp)
+        self._terminating = Terminating(log, drivers, self._confidential, self._us, self._stamp)
 
     def __call__(self, deployment: DeploymentId) -> None:
         """Take the deployment's lease, unless it is held, and do steps until `Wait`. Raises DriverError, RedisError."""
@@ -126,6 +127,7 @@ class Advance:
                 if not free:
                     return  # the holder of the lease compares the log's version after its release
                 state, unanswered = self._settle(deployment)
+                self._creating.finish()
             if state is not None:
                 self._leave(state)
             if unanswered is not None:
@@ -150,25 +152,59 @@ class Advance:
             self._forward(state.id, host)
 
     def _settle(self, deployment: DeploymentId) -> tuple[Deployment | None, DriverError | None]:
-        """Do steps until `Wait`. Returns the state, and the first error of a place that was skipped."""
+        """Do steps until `Wait` without an open call. Returns the state, and the first error of a place."""
         state = fold(deployment, self._log.read(deployment))
-        fresh_intent: Token | None = None
+        calls, fresh = self._calls(), set[Token]()
         silent: dict[int, DriverError] = {}
         while state is not None:
-            now = self._now()
-            step = next_step(state, now, silent, self._us.apart(state, now), self._streaming(state))
-            if isinstance(step, Wait):
+            now, ages = self._now(), calls.ages()
+            step = next_step(state, now, silent, self._us.apart(state, now), self._streaming(state), asked=ages)
+            if isinstance(step, Wait) and not ages:
                 break
-            logger.info("%s v%d: %s", deployment, state.version, type(step).__name__)
             try:
-                fresh_intent = self._act(state, step, fresh_intent) or fresh_intent
+                self._do(state, step, calls, fresh, silent)
             except DriverError as error:
-                if not isinstance(step, Create | Terminate):
+                if not isinstance(step, Terminate):
                     raise
                 # A place that does not answer must not delay the replicas in others.
                 silent |= dict.fromkeys(_unanswered(state, step.attempt, error), error)
             state = fold(deployment, self._log.read(deployment, after=state.version), onto=state)
         return state, next(iter(silent.values()), None)
+
+    def _do(
+        self, state: Deployment, step: Step, calls: Calls, fresh: set[Token], silent: dict[int, DriverError]
+    ) -> None:
+        """Start a call, wait for the answers of open ones, or do another step and append its result."""
+        match step:
+            case Wait():
+                for number, answer in calls.answered():
+                    self._heard(state, number, answer, silent)
+            case Create(attempt):
+                logger.info("%s v%d: Create %d", state.id, state.version, attempt.number)
+                replay = attempt.request.token not in fresh
+                calls.ask(attempt.number, partial(self._creating, state, attempt, replay=replay))
+            case LaunchReplica():
+                logger.info("%s v%d: LaunchReplica %d", state.id, state.version, step.attempt)
+                if token := self._intend(state, step):
+                    fresh.add(token)
+            case _:
+                logger.info("%s v%d: %s", state.id, state.version, type(step).__name__)
+                self._act(state, step)
+
+    def _heard(self, state: Deployment, number: int, answer: LaunchAnswer, silent: dict[int, DriverError]) -> None:
+        """Append the answer of a call. An unknown one leaves the intent open; the sweeper repeats the nudge."""
+        match answer:
+            case MachineCreated() | OfferRefused():
+                self._log.record(state.id, state.version, [answer])
+            case DriverError():
+                attempt = next(a for a in state.attempts if a.number == number)
+                said = self._confidential.masked(state, str(answer))
+                if attempt.progress != said:
+                    progressed = EngineProgressed(**self._stamp(), attempt=number, progress=said)
+                    self._log.record(state.id, state.version, [progressed])
+                silent |= dict.fromkeys(_unanswered(state, attempt, answer), answer)
+            case _:
+                raise answer
 
     def _streaming(self, state: Deployment) -> frozenset[int]:
         """The attempts that are answering requests; read only if that decides how a replica ends."""
@@ -176,15 +212,11 @@ class Advance:
             return frozenset()
         return streaming(self._loads.read([state.id]).get(state.id), self._now())
 
-    def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
-        """Do one step and append its result. Returns the token of a new intent, which no process has acted on yet."""
+    def _act(self, state: Deployment, step: Step) -> None:
+        """Do a step that needs no answer of a launch, and append its result."""
         match step:
             case PlanLadder():
                 self._plan(state)
-            case LaunchReplica():
-                return self._intend(state, step)
-            case Create(attempt):
-                self._create(state, attempt, replay=attempt.request.token != fresh)
             case Drain():
                 draining = ReplicaDraining(**self._stamp(), attempt=step.attempt, why=step.why, failure=step.failure)
                 self._log.append(state.id, state.version, [draining])
@@ -196,7 +228,7 @@ class Advance:
                 event = ReplicaGivenUp(**self._stamp(), attempt=step.attempt, why=step.why, failure=step.failure)
                 self._log.append(state.id, state.version, [event])
             case Terminate(attempt):
-                self._terminate(state, attempt)
+                self._terminating(state, attempt)
             case Test(url):
                 self._log.append(state.id, state.version, [self._test(state, url)])
             case Exhaust(why):
@@ -209,11 +241,10 @@ class Advance:
                 self._log.append(state.id, state.version, [StopRequested(**self._stamp(), by="")])
             case EndDeployment(failed):
                 self._end(state, failed)
-            case Wait():
-                pass
+            case Wait() | Create() | LaunchReplica():
+                raise AssertionError(step)  # see `_do`
             case _:
                 assert_never(step)
-        return None
 
     def _in_hours(self, step: HoursStep) -> AnyEvent:
         match step:
@@ -278,7 +309,7 @@ class Advance:
             host=self._us.host if step.offers[0].cloud == "local" else "",
             boots_within=BOOTS_WITHIN if step.offers[0].cloud != "local" else timedelta(),
         )
-        intended = LaunchIntended(**self._stamp(), request=request)
+        intended = LaunchIntended(**self._stamp(), request=request, beside=step.beside)
         if ledger is None:
             return token if self._log.append(state.id, state.version, [intended]) else None
         # If the ledger has grown meanwhile, nothing is appended, and the step is decided again.
@@ -291,84 +322,6 @@ class Advance:
             self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
         else:
             self._end(state, why)
-
-    def _create(self, state: Deployment, attempt: Attempt, *, replay: bool) -> None:
-        request = attempt.request
-        try:
-            driver = self._driver(attempt)
-            found = driver.find(request.token, attempt.whereabouts) if replay else None
-            machine = found or driver.create(request, self._secrets(state))
-        except Refused as refused:
-            refusals = refused.refusals or (
-                Refusal(
-                    offers=request.offers,
-                    sentence=str(refused).rstrip("."),
-                    code=refused.code,
-                    scope=refused.scope,
-                    lasts=timedelta(minutes=5),
-                ),
-            )
-            mask = partial(self._confidential.masked, state)
-            said = tuple(replace(r, sentence=mask(r.sentence), code=mask(r.code)) for r in refusals)
-            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
-        except DriverError as error:
-            # Whether a machine was made is unknown: the intent stays, and the sweeper nudges until the cloud answers.
-            progressed = EngineProgressed(
-                **self._stamp(), attempt=attempt.number, progress=self._confidential.masked(state, str(error))
-            )
-            if attempt.progress != progressed.progress:
-                self._log.record(state.id, state.version, [progressed])
-            raise
-        else:
-            disk, taken = _disk_gib(request, machine), _as_requested(machine, request)
-            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
-        self._log.record(state.id, state.version, [event])
-
-    def _driver(self, attempt: Attempt) -> Driver:
-        cloud = attempt.offer.cloud
-        if cloud not in self._drivers:
-            raise DriverError(not_allowed(cloud))
-        return self._drivers[cloud]
-
-    def _secrets(self, state: Deployment) -> dict[str, str]:
-        key = self._log.secrets(state.id).replica
-        if not key:
-            raise DriverError(
-                f"The key of {state.name} is missing from Redis. Run `/mixtral down {state.name}`, and launch it again."
-            )
-        if lacking := self._confidential.lacking(state):
-            names = " and ".join(lacking)
-            raise DriverError(f"The worker's environment no longer has {names}. Set it, and restart the worker.")
-        return self._confidential.secrets(state) | {KEY_VARIABLE: key}
-
-    def _terminate(self, state: Deployment, attempt: Attempt) -> None:
-        if not self._us.extends(attempt):  # its lease was not extended here, and has ended
-            whose = f"the installation {attempt.request.installation}"
-            if self._us.owns(attempt):
-                whose = f"the worker host {attempt.request.host}"
-            why = f"it belonged to {whose}, and its lease has ended"
-            gone = MachineGone(**self._stamp(), attempt=attempt.number, why=why)
-            self._log.record(state.id, state.version, [gone])
-            return
-        token, known = attempt.request.token, attempt.whereabouts
-        try:
-            driver = self._driver(attempt)
-            if attempt.machine is None and (found := driver.find(token, known)) is not None:
-                # A worker ended before it had the answer. The machine is booked before it ends, because it was billed.
-                disk, taken = _disk_gib(attempt.request, found), _as_requested(found, attempt.request)
-                made = MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
-                self._log.record(state.id, state.version, [made])
-                return
-            tail = self._confidential.log_tail(state, driver, token, known) if attempt.failure else ""
-            driver.terminate(token, known)
-        except DriverError as error:
-            if not lost(attempt, Control.END):
-                why, stamp = self._confidential.masked(state, str(error)), self._stamp()
-                fact = ControlLost(**stamp, attempt=attempt.number, what=Control.END, since=stamp["at"], why=why)
-                self._log.record(state.id, state.version, [fact])
-            raise
-        event = MachineGone(**self._stamp(), attempt=attempt.number, why=attempt.why, log_tail=tail)
-        self._log.record(state.id, state.version, [event])
 
     def _test(self, state: Deployment, published: str) -> AnyEvent:
         url = self._gateway or published
@@ -395,18 +348,3 @@ def _unanswered(state: Deployment, attempt: Attempt, error: DriverError) -> list
         return [attempt.number]
     place = attempt.offer.cloud, attempt.offer.region
     return [a.number for a in state.attempts if (a.offer.cloud, a.offer.region) == place]
-
-
-def _as_requested(found: Machine, request: MachineRequest) -> Machine:
-    """A machine that was found, with the offer that was requested: its cloud may not tell the price any more."""
-    there = found.offer
-    taken = (offer for offer in request.offers if _place(offer) == _place(there))
-    return replace(found, offer=next(taken, there))
-
-
-def _disk_gib(request: MachineRequest, machine: Machine) -> int | None:
-    return (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
-
-
-def _place(offer: Offer) -> tuple[str, str, str, str, bool]:
-    return offer.cloud, offer.region, offer.zone, offer.instance_type, offer.spot

@@ -33,7 +33,10 @@ class _Call:
         self.done = False
 
     async def run(self) -> Any:
-        return await self.make()
+        try:
+            return await self.make()
+        except SystemExit as error:  # it would end the loop
+            raise RuntimeError(f"a call wants to exit: {error}") from error
 
 
 class AsyncCollector(Generic[Key, Answer]):
@@ -66,14 +69,17 @@ class AsyncCollector(Generic[Key, Answer]):
         """Forget the calls for all other keys. Running calls are not interrupted; their answers are dropped."""
         self._calls = {key: call for key, call in self._calls.items() if key in keys}
 
-    def collect(self, until: float) -> Iterator[tuple[Key, Answer]]:
+    def collect(self, until: float, only: Iterable[Key] | None = None) -> Iterator[tuple[Key, Answer]]:
         """Wait for all calls, at most until `until` (monotonic seconds). Yield key and answer of each that returned.
+
+        `only`: the keys whose calls are waited for and yielded; those of all others stay.
 
         An error that a call raised is logged, whatever its type, and the key may be asked again.
         Answers that the caller has not taken from the iterator are yielded the next time.
         """
-        self._loop.wait(self._calls.values(), until)
-        for key in [key for key, call in self._calls.items() if call.done]:
+        calls = self._calls if only is None else {key: self._calls[key] for key in only if key in self._calls}
+        self._loop.wait(calls.values(), until)
+        for key in [key for key, call in calls.items() if call.done]:
             call = self._calls.pop(key)
             if call.error is None:
                 yield key, call.answer
@@ -81,9 +87,9 @@ class AsyncCollector(Generic[Key, Answer]):
                 unexpected = None if isinstance(call.error, (WorkersError, OSError)) else call.error
                 logger.warning("%s %s failed: %s", self._name, key, call.error, exc_info=unexpected)
 
-    def has_answers(self) -> bool:
-        """Whether an urgent call has returned and is not collected."""
-        return any(call.done and call.urgent for call in self._calls.values())
+    def is_pending(self, key: Key) -> bool:
+        """Whether the key has an uncollected call."""
+        return key in self._calls
 
 
 class _Loop:
@@ -101,8 +107,9 @@ class _Loop:
     def add(self, call: _Call) -> None:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True).start()
-            weakref.finalize(self, _stop, self._loop)
+            thread = threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True)
+            thread.start()
+            weakref.finalize(self, _stop, self._loop, thread)
         self._added.append(call)
         if not self._woken:
             self._woken = True
@@ -140,6 +147,8 @@ class _Loop:
         growing_old.cancel()
         self._tasks.discard(task)
         self._turns.end(call)
+        if task.cancelled():  # the loop ends
+            return
         call.error = task.exception()
         call.answer = None if call.error else task.result()
         call.done = True
@@ -153,9 +162,15 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.close()
 
 
-def _stop(loop: asyncio.AbstractEventLoop) -> None:
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(loop.stop)
+    if threading.current_thread() is not thread:
+        thread.join(1)

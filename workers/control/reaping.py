@@ -8,6 +8,7 @@ from msgspec import MsgspecError
 
 from workers.clouds.driver import Driver
 from workers.control.collector import Collector
+from workers.control.creating import made
 from workers.control.recording import Recorder
 from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.condition import is_ending
@@ -26,9 +27,19 @@ ENDED_WITHIN = 0.2
 class Reaper:
     """Decides from its deployment's log whether a running machine is ended."""
 
-    def __init__(self, recorder: Recorder, nudge: Nudge, keep: Callable[[Driver, Machine], None]) -> None:
-        """`keep` extends the lease of a machine that the log of a newer version may contain."""
+    def __init__(
+        self,
+        recorder: Recorder,
+        nudge: Nudge,
+        keep: Callable[[Driver, Machine], None],
+        unknown: Callable[[Sighting], None] = lambda _: None,
+    ) -> None:
+        """`keep` extends the lease of a machine that the log of a newer version may contain.
+
+        `unknown` reports a machine that no log contains.
+        """
         self._recorder = recorder
+        self._report = unknown
         self._keep = keep
         self._nudge = nudge
         self._unknown: set[Token] = set()
@@ -50,6 +61,12 @@ class Reaper:
             if machine.token not in self._unknown:
                 self._unknown.add(machine.token)
                 logger.warning("%s belongs to no deployment that is known; it is not ended", machine.id)
+            self._report(sighting)
+        elif attempt.phase not in MAY_COST and attempt.machine is None:
+            # The cloud made it after it had been looked for. It is booked first, because it is billed; then ended.
+            logger.warning("%s was made late for attempt %d of %s; it is ended", machine.id, attempt.number, state.name)
+            self._recorder.append(state, made(self._recorder.stamp(), attempt, machine))
+            self._nudge(state.id)
         elif attempt.phase not in MAY_COST or not is_of(attempt, machine):
             if self._endings.ask(machine.id, driver.terminate, machine.token, whereabouts(machine)):
                 logger.warning("ending %s: it is not, or no longer, part of %s", machine.id, state.name)

@@ -18,11 +18,13 @@ from workers.control.idling import IdleWatch
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
 from workers.control.observing import Observer
+from workers.control.orphan_record import OrphanRecord
 from workers.control.probing import AT_ONCE, Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.repricing import Repricing
 from workers.control.scaling import Autoscaler
+from workers.control.shortening import Shortening
 from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.audit_stream import AuditStream
@@ -35,6 +37,7 @@ from workers.errors import WorkersError
 from workers.heartbeats import Pulse, WorkerPart
 from workers.lease import SWEEPER, Lease
 from workers.nudges import Nudge
+from workers.redis_failures import failure_of
 from workers.serving.metrics import computes
 from workers.serving.probe import cannot_complete, key_is_enforced, probe
 from workers.settings import AUDIT_KEPT
@@ -44,7 +47,7 @@ logger = logging.getLogger(__name__)
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
 
-CAUGHT_UP_EVERY = 0.4
+CAUGHT_UP_EVERY = 0.2
 """Time in seconds after which answers of starting replicas are processed between two sweeps."""
 
 LEDGER_EVERY = timedelta(minutes=10)
@@ -96,7 +99,7 @@ class Sweeper:
         self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
-        reaper = Reaper(self._recorder, nudge, self._leasing.keep)
+        reaper = Reaper(self._recorder, nudge, self._leasing.keep, OrphanRecord(redis, environ, clock).note)
         self._observer = Observer(self._recorder, drivers, installation, reaper, CloudEnds(self._ledger))
         self._prober = Prober(
             self._recorder,
@@ -114,7 +117,10 @@ class Sweeper:
         self._repricing = Repricing(redis, self._ledger, environ)
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
+        self._shortening = Shortening(log)
         self._nudger = Nudger(nudge, clock)
+        self._redis_failure = ""
+        """Why the last sweep failed; empty if it did not."""
         self._failing: dict[str, str] = {}
         """The last error of each part whose last look failed."""
 
@@ -128,11 +134,14 @@ class Sweeper:
                         self.sweep()
                         self.complete_ledger()
                         self.trim_audit()
+                        self._redis_failure = ""
                         self._rest(stop)
                 if self._local and not free:
                     self.sweep_host()
             except RedisError as error:
-                logger.warning("Redis does not answer, the sweep is repeated: %s", error)
+                if (cause := failure_of(error).in_full) != self._redis_failure:
+                    logger.warning("the sweep is repeated every second without further messages: %s", cause)
+                self._redis_failure = cause
             stop.wait(self._every.total_seconds())
 
     def _rest(self, stop: threading.Event) -> None:
@@ -188,8 +197,16 @@ class Sweeper:
             self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
-        for part in (self._scaling, self._tokens, self._repricing, self._budget_stops, self._idling):
+        for part in (
+            self._scaling,
+            self._tokens,
+            self._repricing,
+            self._budget_stops,
+            self._idling,
+            self._shortening,
+        ):
             self._look(part, readable)
+            self._prober.catch_up()
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
         self._pulse.beat()

@@ -1,25 +1,28 @@
 """PURE: which offers to request next, and why there is none."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime
 from decimal import Decimal
 
 from workers.decision.ceiling import is_over, room
 from workers.decision.mix import Lack, mix_of, open_offers
 from workers.decision.retry_policy import failures_in_a_row
+from workers.decision.zones import Region, region_of
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
-from workers.placement.refusals import MISCONFIGURED, blocking
+from workers.placement.refusals import MISCONFIGURED, blocking, in_force
 
 
-def launchable(state: Deployment, lacking: Iterable[Lack], now: datetime) -> tuple[Offer, ...]:
+def launchable(
+    state: Deployment, lacking: Iterable[Lack], now: datetime, without: Container[Region] = ()
+) -> tuple[Offer, ...]:
     """The offers for the next call: those of the first of `lacking` that has an open offer; empty if none has one.
 
-    None of them takes the replicas over the deployment's ceiling.
+    None of them is in a place of `without`, or takes the replicas over the deployment's ceiling.
     """
     mix, failures, left = mix_of(state.recipe, spot=state.limits.spot), failures_in_a_row(state), room(state)
-    rungs = [rung for rung in state.rungs if not is_over(rung, left)]
+    rungs = [rung for rung in state.rungs if not is_over(rung, left) and region_of(rung.offer) not in without]
 
     def offers(lack: Lack) -> tuple[Offer, ...]:
         return open_offers(
@@ -32,7 +35,8 @@ def launchable(state: Deployment, lacking: Iterable[Lack], now: datetime) -> tup
 
 def is_misconfigured(state: Deployment, now: datetime) -> bool:
     """Whether every usable rung needs another recipe, so that neither time nor the cloud's settings help."""
-    against = [blocking(r.offer, state.refusals, now) for r in state.rungs if r.usable]
+    refusals = in_force(state.refusals, now)
+    against = [blocking(r.offer, refusals, now) for r in state.rungs if r.usable]
     return bool(against) and all(refusal is not None and refusal.code in MISCONFIGURED for refusal in against)
 
 
@@ -42,7 +46,8 @@ def why_dry(state: Deployment, lack: Lack, now: datetime) -> str:
         return (
             state.why_no_rungs or "No machine in the price table and none here satisfies this recipe with these limits."
         )
-    against = [(r, blocking(r.offer, state.refusals, now)) for r in state.rungs if r.usable]
+    refusals = in_force(state.refusals, now)
+    against = [(r, blocking(r.offer, refusals, now)) for r in state.rungs if r.usable]
     causes = Counter(refusal.sentence for _, refusal in against if refusal is not None)
     causes.update(r.reason for r in state.rungs if not r.usable and r.reason)
     mends = dict.fromkeys(r.mend for r in state.rungs if not r.usable and r.mend)

@@ -16,7 +16,7 @@ from workers.placement.batches import batch
 from workers.placement.ladder import Rung
 from workers.placement.offer import Offer
 from workers.placement.planner import wants_spot
-from workers.placement.refusals import Recorded, Refusal, blocking, hinted
+from workers.placement.refusals import Recorded, Refusal, blocking, hinted, in_force
 
 SPARE_AGAIN = timedelta(minutes=10)
 """Minimum time from a refusal until its offers are requested again for a spare. Doubled with each further refusal, at
@@ -147,7 +147,7 @@ def open_offers(
     `rungs`: the ladder. `failures`: the machines that failed in a row, whose zones are avoided. `refusals`: oldest
     first. Spot goes to the zone with the fewest live spot replicas; zones with more are left out of the call.
     """
-    recorded = _prolonged(refusals, now) if lack is Lack.SPARE else refusals
+    recorded = in_force(_prolonged(refusals, now) if lack is Lack.SPARE else refusals, now)
     free = [rung.offer for rung in rungs if rung.usable and blocking(rung.offer, recorded, now) is None]
     bad, crashed = shunned(attempts, now), crashed_in(failures)
     ranks = {offer: s for offer in free if (s := _rank(offer, lack, mix, bad, crashed)) is not None}

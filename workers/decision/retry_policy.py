@@ -34,7 +34,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from workers.deployment.attempt import SOUND_AFTER, Attempt, Phase
+from workers.deployment.attempt import LEAVING, SOUND_AFTER, Attempt, Phase
 from workers.deployment.events import Failure
 from workers.deployment.state import Deployment
 from workers.machines import BootPhase
@@ -89,10 +89,6 @@ IMMEDIATE_REPLACEMENTS = 2
 
 SPARE_AFTER_CRASHES = timedelta(hours=6)
 """Time after MAX_FAILURES until a spare, or spot to replace an on-demand fallback, is tried again."""
-
-
-LEAVING = frozenset({Phase.DRAINING, Phase.SHUTTING_DOWN})
-"""Phases of an attempt that is given up, whose machine may still exist."""
 
 
 def deadline(attempt: Attempt) -> datetime | None:
@@ -265,19 +261,14 @@ def failures_in_a_row(state: Deployment) -> tuple[Attempt, ...]:
     An attempt counts from the time it was given up: its cloud may confirm its end days later.
     """
     failures: list[Attempt] = []
-    for attempt in sorted(state.attempts, key=_ordered_at):
+    for attempt in sorted(state.attempts, key=lambda a: a.ordered_at):
         if attempt.intended_at < state.tries_from:
             continue
-        if _is_sound(attempt, state.updated_at):
+        if attempt.is_sound(state.updated_at):
             failures.clear()
         elif attempt.phase is Phase.FAILED or (attempt.phase in LEAVING and attempt.failure is not None):
             failures.append(attempt)
     return tuple(failures)
-
-
-def _ordered_at(attempt: Attempt) -> datetime:
-    ended = attempt.gone_at or (attempt.since if attempt.phase in LEAVING else None)
-    return ended or attempt.ready_at or attempt.intended_at
 
 
 def rounds(failures: Sequence[Attempt]) -> int:
@@ -287,12 +278,6 @@ def rounds(failures: Sequence[Attempt]) -> int:
         if failed_at is None or failure.intended_at >= failed_at:
             times, failed_at = times + 1, failure.since
     return times
-
-
-def _is_sound(attempt: Attempt, now: datetime) -> bool:
-    if attempt.sound or attempt.answers_since is None:
-        return attempt.sound
-    return (attempt.not_ready_at or attempt.gone_at or now) - attempt.answers_since > SOUND_AFTER
 
 
 def _doubled(times: int) -> timedelta:

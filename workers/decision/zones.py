@@ -29,6 +29,17 @@ class Zone(NamedTuple):
     zone: str
 
 
+class Region(NamedTuple):
+    """One region of one cloud. A call without an answer says nothing good of the whole region."""
+
+    cloud: str
+    region: str
+
+
+def region_of(offer: Offer) -> Region:
+    return Region(offer.cloud, offer.region)
+
+
 def zone_of(offer: Offer) -> Zone:
     return Zone(offer.cloud, offer.region, offer.zone)
 

@@ -59,6 +59,9 @@ KEPT = LIVE | {Phase.DRAINING}
 MAY_COST = KEPT | {Phase.SHUTTING_DOWN}
 """A machine of the attempt may exist."""
 
+LEAVING = frozenset({Phase.DRAINING, Phase.SHUTTING_DOWN})
+"""The attempt is given up; its machine may still exist."""
+
 SOUND_AFTER = timedelta(minutes=30)
 """Time of uninterrupted answers after which a replica is sound, and earlier failures no longer count."""
 
@@ -67,6 +70,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """One attempt at one machine, from its intent to its end."""
 
     request: MachineRequest
+    beside: int = 0
+    """Number of the attempt without an answer whose place it takes; 0: none."""
     phase: Phase
     since: datetime
     intended_at: datetime
@@ -135,14 +140,38 @@ class Attempt(Struct, frozen=True, kw_only=True):
         """USD until its end, or until `now`, by its listed price; 0 if the price is unknown."""
         if self.machine is None or self.offer.usd_per_hour is None:
             return Decimal(0)
-        seconds = ((self.gone_at or now) - self.machine.created_at).total_seconds()
-        return self.offer.usd_per_hour * Decimal(max(seconds, 0)) / 3600
+        return self.offer.usd_per_hour * self._seconds(self.machine, now) / 3600
+
+    def saved(self, now: datetime) -> Decimal:
+        """USD that spot has saved compared with on demand until its end, or until `now`; 0 if a price is unknown."""
+        if self.machine is None or not self.machine.offer.spot:
+            return Decimal(0)
+        price, on_demand = self.machine.offer.usd_per_hour, self.machine.offer.on_demand_usd_per_hour
+        if price is None or on_demand is None:
+            return Decimal(0)
+        return (on_demand - price) * self._seconds(self.machine, now) / 3600
+
+    def _seconds(self, machine: Machine, now: datetime) -> Decimal:
+        return Decimal(max(((self.gone_at or now) - machine.created_at).total_seconds(), 0))
+
+    def is_sound(self, now: datetime) -> bool:
+        """Whether it has answered for SOUND_AFTER without interruption, also if that is not recorded yet."""
+        if self.sound or self.answers_since is None:
+            return self.sound
+        return (self.not_ready_at or self.gone_at or now) - self.answers_since > SOUND_AFTER
+
+    @property
+    def ordered_at(self) -> datetime:
+        """When it ended or was given up; otherwise when it was ready or intended. Failures count in this order."""
+        ended = self.gone_at or (self.since if self.phase in LEAVING else None)
+        return ended or self.ready_at or self.intended_at
 
 
 def intended(event: LaunchIntended) -> Attempt:
     """The attempt at its intent."""
     return Attempt(
         request=event.request,
+        beside=event.beside,
         phase=Phase.PROVISIONING,
         since=event.at,
         intended_at=event.at,

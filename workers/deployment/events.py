@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from recipes.schema import Recipe
 from workers.machines import BootReport, Machine, MachineRequest
@@ -24,6 +24,11 @@ Version = NewType("Version", int)
 
 KeyId = NewType("KeyId", str)
 """Identifies a key without being one: `k-3f9a1c`."""
+
+SNAPSHOT_SCHEMA = 1
+"""The schema of the state in a `Snapshotted`. It is raised with each change of the state or its fold without which
+earlier versions would decide otherwise: they treat a snapshot of a higher schema as an event of a newer version.
+"""
 
 FIRST_KEY = KeyId("first")
 """The launcher's key, made with the deployment."""
@@ -223,27 +228,36 @@ class WeightsChecked(Event, frozen=True, kw_only=True):
     """Why they may not be downloadable, as sentences for people; empty if they are."""
 
 
-class LaunchIntended(Event, frozen=True, kw_only=True):
+class LaunchIntended(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A machine will be requested. Appended before the call to the cloud."""
 
     request: MachineRequest
+    beside: int = 0
+    """Number of the attempt without an answer whose place this one takes; 0: none."""
 
 
-class OfferRefused(AttemptEvent, frozen=True, kw_only=True):
+class OfferRefused(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """The cloud refused an attempt; no machine of it exists."""
 
     refusals: tuple[Refusal, ...]
     """The cloud's answers, each with the offers that it concerns; never empty."""
+    beside: int = 0
+    """Number of the last ones that concern no offer of the request: places where no launch can succeed."""
+
+    @property
+    def of_request(self) -> tuple[Refusal, ...]:
+        """The answers that concern the request's own offers."""
+        return self.refusals[: len(self.refusals) - self.beside]
 
     @property
     def code(self) -> str:
         """The codes, as the cloud writes them."""
-        return ", ".join(dict.fromkeys(r.code for r in self.refusals))
+        return ", ".join(dict.fromkeys(r.code for r in self.of_request))
 
     @property
     def sentence(self) -> str:
         """The reasons in plain words, without a full stop."""
-        return "; ".join(dict.fromkeys(r.sentence for r in self.refusals))
+        return "; ".join(dict.fromkeys(r.sentence for r in self.of_request))
 
 
 class MachineCreated(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -405,6 +419,18 @@ class DeploymentEnded(Event, frozen=True, kw_only=True):
     """The cause and how to fix it; None if a person ended it, or the time that was set for its end came."""
 
 
+class Snapshotted(Event, frozen=True, kw_only=True):
+    """The events before this one were replaced by the state that they led to. Then it is the first of the log."""
+
+    version: Version
+    """Of this event."""
+    schema: int
+    state: Raw
+    """The state at the version before, as JSON."""
+    requests: tuple[EventId, ...] = ()
+    """The ids of earlier events that show that a request was carried out, the newest last."""
+
+
 AnyEvent: TypeAlias = (
     Requested
     | ScaleRequested
@@ -445,6 +471,7 @@ AnyEvent: TypeAlias = (
     | TestCompletionAnswered
     | TestCompletionFailed
     | DeploymentEnded
+    | Snapshotted
 )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import reduce
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
+from msgspec.json import Decoder
 from msgspec.structs import replace
 
 from recipes.hours import InvalidHours, hours_of, is_open
@@ -41,6 +41,7 @@ from workers.deployment.events import (
     Requested,
     ScaleRequested,
     Shared,
+    Snapshotted,
     StopRequested,
     TestCompletionAnswered,
     TestCompletionFailed,
@@ -48,11 +49,9 @@ from workers.deployment.events import (
     Version,
     WeightsChecked,
 )
+from workers.deployment.working_set import Left, WorkingSet, with_attempt
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
-
-REFUSALS_KEPT_FOR = timedelta(hours=6)
-"""Age after which a refused attempt is dropped from the state, since a ladder may be dry for weeks."""
 
 HELD_FOR = timedelta(hours=4)
 """Time for which a person who adds replicas outside the hours keeps the deployment from the next pause."""
@@ -84,6 +83,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
     weights: WeightsChecked | None = None
     """What the hub said about the weights; None if it was not asked."""
     attempts: tuple[Attempt, ...] = ()
+    """In the order of their intents: each whose machine may exist, and those of the others that still matter."""
+    left: Left = Left()
+    """The sums of the attempts that are no longer in `attempts`."""
     exhausted: LadderExhausted | None = None
     dry_in_a_row: int = 0
     """Number of times that the ladder was dry since the last machine was made."""
@@ -136,6 +138,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
     Nothing is decided then: machines may exist that the state does not contain. Leases are extended all the same.
     """
 
+    snapshot: Version = Version(0)
+    """The version of the last snapshot in the log; 0 if there was none."""
+
     @property
     def live(self) -> tuple[Attempt, ...]:
         return tuple(a for a in self.attempts if a.phase in LIVE)
@@ -167,7 +172,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
     def spent(self, now: datetime) -> Decimal:
         """USD that the machines have cost up to `now`, by their listed prices."""
-        return sum((a.cost(now) for a in self.attempts), Decimal(0))
+        return sum((a.cost(now) for a in self.attempts), self.left.usd)
+
+    def saved(self, now: datetime) -> Decimal:
+        """USD that spot has saved up to `now`, by the prices at the launch."""
+        return sum((a.saved(now) for a in self.attempts), self.left.saved)
 
     def ran_for(self, now: datetime) -> timedelta:
         """From the request to the end, or to `now`."""
@@ -188,12 +197,24 @@ Asked = (
 )
 
 
+_decode = Decoder(Deployment).decode
+
+
 def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployment | None = None) -> Deployment | None:
-    """The state after `events`, in log order; None for an empty log. `onto` continues from an earlier state."""
-    return reduce(lambda state, event: _apply(deployment, state, event), events, onto)
+    """The state after `events`, in log order; None for an empty log. `onto` continues from an earlier state.
+
+    Raises MsgspecError if the first event is a snapshot that cannot be read.
+    """
+    state, attempts = onto, WorkingSet(onto.attempts if onto else ())
+    for event in events:
+        state = _apply(deployment, state, attempts, event)
+    return replace(state, attempts=tuple(attempts)) if state else None
 
 
-def _apply(id_: DeploymentId, state: Deployment | None, event: LoggedEvent) -> Deployment | None:
+def _apply(id_: DeploymentId, state: Deployment | None, attempts: WorkingSet, event: LoggedEvent) -> Deployment | None:
+    """The state after one more event. Its attempts are in `attempts`, which is changed; its field is not read."""
+    if isinstance(event, Snapshotted):
+        return _snapshotted(state, attempts, event)
     if state is None:
         if not isinstance(event, Requested):
             return None  # without its first event a log has no recipe
@@ -218,12 +239,24 @@ def _apply(id_: DeploymentId, state: Deployment | None, event: LoggedEvent) -> D
     state = replace(state, version=Version(state.version + 1), updated_at=event.at or state.updated_at)
     if isinstance(event, NewerEvent):
         return replace(state, newer=state.newer or event.type)
-    return _with(state, event)
+    return _with(state, attempts, event)
 
 
-def _with(state: Deployment, event: AnyEvent) -> Deployment:
+def _snapshotted(before: Deployment | None, attempts: WorkingSet, event: Snapshotted) -> Deployment:
+    """The state of a snapshot. One that cannot be read is ignored where the events before it are known."""
+    try:
+        state = _decode(event.state)
+    except MsgspecError:
+        if before is None:
+            raise
+        return replace(before, version=Version(before.version + 1))
+    attempts.set(state.attempts)
+    return replace(state, version=event.version, snapshot=event.version)
+
+
+def _with(state: Deployment, attempts: WorkingSet, event: AnyEvent) -> Deployment:
     match event:
-        case Requested():
+        case Requested() | Snapshotted():
             return state
         case (
             ScaleRequested()
@@ -237,17 +270,18 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
             | StopRequested()
             | KeepTryingRequested()
         ):
-            return _asked(state, event)
+            return _asked(state, attempts, event)
         case EndAnnounced():
             return _announced(state, event)
         case IdleNoticed():
             return replace(state, idle_noticed=event)
         case LadderPlanned():
-            return _planned(state, event)
+            return _planned(state, attempts, event)
         case WeightsChecked():
             return replace(state, weights=event)
         case LaunchIntended():
-            return replace(state, attempts=(*state.attempts, intended(event)), exhausted=None)
+            attempts.add(intended(event))
+            return replace(state, exhausted=None)
         case ReplicasAbandoned():
             return replace(state, abandoned=event)
         case LadderExhausted():
@@ -257,10 +291,10 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case TestCompletionAnswered() | TestCompletionFailed():
             return replace(state, test=event)
         case DeploymentEnded():
-            ending = tuple(give_up(a, event.at, "the deployment ended") for a in state.attempts)
-            return replace(state, ended=event, attempts=ending)
+            attempts.change_all(lambda a: give_up(a, event.at, "the deployment ended"))
+            return replace(state, ended=event)
         case _:
-            return _with_attempts(state, event)
+            return _with_attempt(state, attempts, event)
 
 
 def _announced(state: Deployment, event: EndAnnounced) -> Deployment:
@@ -310,16 +344,15 @@ def _is_outside_hours(state: Deployment, at: datetime) -> bool:
         return False
 
 
-def _planned(state: Deployment, event: LadderPlanned) -> Deployment:
-    since = event.at - REFUSALS_KEPT_FOR
-    attempts = tuple(
-        a for a in state.attempts if a.phase is not Phase.REFUSED or a.since >= since or a is state.attempts[-1]
-    )  # the newest is kept, so that its number is not reused
-    state = replace(state, attempts=attempts, planned_at=event.at, exhausted=None)
+def _planned(state: Deployment, attempts: WorkingSet, event: LadderPlanned) -> Deployment:
+    left = state.left
+    for attempt in attempts.leave(event.at, state.tries_from):
+        left = with_attempt(left, attempt, event.at)
+    state = replace(state, left=left, planned_at=event.at, exhausted=None)
     return state if event.as_before else replace(state, rungs=event.rungs, why_no_rungs=event.why_empty)
 
 
-def _asked(state: Deployment, event: Asked) -> Deployment:
+def _asked(state: Deployment, attempts: WorkingSet, event: Asked) -> Deployment:
     """The state after a request of a person or of autoscaling. A new `wanted` ends the pauses after a dry ladder."""
     match event:
         case ScaleRequested():
@@ -345,21 +378,23 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
         case ClockHeld():
             return _held(state, event)
         case StopRequested():
-            stopping = tuple(give_up(a, event.at, "ended by request") for a in state.attempts)
-            return replace(state, stopped_by=event.by, stopped_for=event.clock, wanted=0, attempts=stopping)
+            attempts.change_all(lambda a: give_up(a, event.at, "ended by request"))
+            return replace(state, stopped_by=event.by, stopped_for=event.clock, wanted=0)
         case KeepTryingRequested():
             return replace(state, keep_trying=event)
         case _:
             assert_never(event)
 
 
-def _with_attempts(state: Deployment, event: Fact) -> Deployment:
-    dry = 0 if isinstance(event, MachineCreated) else state.dry_in_a_row
-    stopping = state.stopped_by is not None
-    attempts = tuple(apply(a, event, stopping=stopping) if a.number == event.attempt else a for a in state.attempts)
-    after = replace(state, attempts=attempts, dry_in_a_row=dry)
-    if state.live and not after.live:
-        after = replace(after, exhausted=None, abandoned=None)
-    if after.ready or not after.wanted:
-        return replace(after, out_since=None)
-    return replace(after, out_since=event.at) if state.ready else after
+def _with_attempt(state: Deployment, attempts: WorkingSet, event: Fact) -> Deployment:
+    live, ready, stopping = attempts.live, attempts.ready, state.stopped_by is not None
+    if isinstance(event, MachineCreated):
+        if returned := attempts.returned(event):
+            attempts.insert(returned)
+        state = replace(state, dry_in_a_row=0)
+    attempts.change(event.attempt, lambda a: apply(a, event, stopping=stopping))
+    if live and not attempts.live:
+        state = replace(state, exhausted=None, abandoned=None)
+    if attempts.ready or not state.wanted:
+        return replace(state, out_since=None) if state.out_since else state
+    return replace(state, out_since=event.at) if ready else state

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from workers.gateway import key_rules
+from workers.gateway import engine_paths, key_rules, source_rules
 from workers.gateway.error_bodies import body, quoted
 from workers.gateway.routes import Layout, MapName, maps
 
@@ -80,6 +80,8 @@ class Shape(Struct, frozen=True, kw_only=True):
     """
     max_held: int = 250
     """Maximum number of requests on hold per deployment; further ones queue in HAProxy."""
+    maxconn: int = 8000
+    """Maximum number of connections at once."""
     check: Check = Check()
 
 
@@ -89,6 +91,13 @@ global
   default-path config
   setenv {shape_variable} {digest}
   tune.bufsize {bufsize}
+  tune.stick-counters 4
+  maxconn {maxconn}
+  # Where it may open fewer files than so many connections need, it starts all the same.
+  no strict-limits
+  # Only ciphers that authenticate what they encrypt; those of TLS 1.3 all do.
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+  ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
   # A second HAProxy on the same address ends; with SO_REUSEPORT it would get a part of the requests.
   noreuseport
   # After a reload, the old process may finish its streams within this time.
@@ -99,10 +108,13 @@ DEFAULTS = """
 defaults
   mode http
   timeout connect 2s
-  timeout client 1h
+  # A client may be silent for so long during the TLS handshake, while it sends a long body, and before it reads on.
+  # Answers may take longer.
+  timeout client 1m
   timeout server 1h
   timeout queue 1m
-  timeout http-request 1m
+  # From the first byte, or the connection, to the last header.
+  timeout http-request 5s
   timeout http-keep-alive 5m
   # Sends each token without delay.
   option http-no-delay
@@ -112,9 +124,6 @@ defaults
   option idle-close-on-response
   balance leastconn
   http-reuse always
-  # Forwards a request when it is complete or fills the buffer: one whose beginning was forwarded before
-  # its end arrived could not be retried.
-  option http-buffer-request
   # Retries only what reached no replica, or what no replica has begun to answer.
   retries 3
   option redispatch 1
@@ -134,23 +143,27 @@ defaults
 FRONTEND = """
 frontend endpoint
   bind {bind}
-  http-request return status 200 content-type text/plain string "ok"{installation} if {{ path /health }}
+{connections}  http-request return status 200 content-type text/plain string "ok"{installation} if {{ path /health }}
   http-request del-header x-mixtral- -m beg
   http-request set-var(txn.deployment) req.hdr(authorization),word(2,' '),map_str({keys})
-  http-request return status 401 content-type application/json string {unauthorized} hdr www-authenticate Bearer \
-unless {{ var(txn.deployment) -m found }}
-{rules_of_keys}  http-request set-var(txn.backend) var(txn.deployment),map_str({routes})
+{wrong_keys}  http-request return status 401 content-type application/json string {unauthorized} \
+hdr www-authenticate Bearer unless {{ var(txn.deployment) -m found }}
+{holder}{paths}{rules_of_keys}  http-request set-var(txn.backend) var(txn.deployment),map_str({routes})
   http-request return status 503 content-type application/json string {nowhere} hdr retry-after 5 \
 unless {{ var(txn.backend) -m found }}
   http-request set-header authorization "Bearer %[var(txn.deployment),map_str({replica})]"
   http-request set-header {deployment_header} %[var(txn.deployment)]
   http-request set-header {arrived_header} %[date(0,ms)]
+  # Forwards a request when it is complete or fills the buffer: one whose beginning was forwarded before
+  # its end arrived could not be retried.
+  http-request wait-for-body time 1m
   use_backend %[var(txn.backend)]
 """
 
 METRICS = """
 frontend metrics
   bind {bind}
+  maxconn 100
   http-request use-service prometheus-exporter if {{ path /metrics }}
   http-request return status 404
 """
@@ -178,10 +191,10 @@ def render(shape: Shape, goal: Layout, certificate: str = "") -> str:
 
 
 def _render(shape: Shape, goal: Layout, digest_: str) -> str:
-    bind = f"{shape.bind} ssl crt {CERTIFICATE} alpn h2,http/1.1" if shape.tls else shape.bind
+    bind = f"{shape.bind} ssl crt {CERTIFICATE} alpn http/1.1" if shape.tls else shape.bind
     names = {str(name): file for name, file in MAPS.items()}
     parts = [
-        GLOBAL.format(bufsize=shape.bufsize, shape_variable=SHAPE_VARIABLE, digest=digest_),
+        GLOBAL.format(bufsize=shape.bufsize, maxconn=shape.maxconn, shape_variable=SHAPE_VARIABLE, digest=digest_),
         DEFAULTS.format(check=shape.check.line, timeout=_ms(shape.check.timeout)),
         *(_failure(*failure) for failure in FAILURES),
         FRONTEND.format(
@@ -189,12 +202,17 @@ def _render(shape: Shape, goal: Layout, digest_: str) -> str:
             installation=f" hdr {INSTALLATION} {quoted(_literal(shape.installation))}" if shape.installation else "",
             deployment_header=DEPLOYMENT,
             arrived_header=ARRIVED,
+            connections=source_rules.connections(shape.maxconn),
+            wrong_keys=source_rules.wrong_keys(),
+            holder=source_rules.holder(),
+            paths=engine_paths.rule(),
             rules_of_keys=key_rules.rules(ids=MAPS["ids"], limits=MAPS["limits"]),
             unauthorized=quoted(body(UNAUTHORIZED, "invalid_request_error", "invalid_api_key")),
             nowhere=quoted(body(NOWHERE, "server_error", "no_replica")),
             **names,
         ),
         key_rules.table(),
+        source_rules.tables(),
         METRICS.format(bind=shape.metrics_bind) if shape.metrics_bind else "",
         *_backends(shape, goal),
     ]

@@ -14,10 +14,12 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workers.deployment.gateway_notices import GatewayNotices
 from workers.deployment.key_uses import KeyUses
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
 from workers.gateway.address import in_use, is_taken, wait_until_free
+from workers.gateway.capacity import capacity
 from workers.gateway.certificate import combined
 from workers.gateway.claim import Claim, identity
 from workers.gateway.config import Shape
@@ -28,8 +30,9 @@ from workers.gateway.holding import MAX_HELD, Holding
 from workers.nudges import nudge
 from workers.policy.stored import StoredPolicy
 from workers.processes import Children
-from workers.run import belong, connect, now, wait_for
+from workers.run import belong, connect, now
 from workers.settings import GatewaySettings, Settings, from_environ
+from workers.writable import wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +77,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
         haproxy=haproxy,
         loads=Loads(redis),
         key_uses=KeyUses(redis),
+        notices=GatewayNotices(redis),
         policy=StoredPolicy(redis).current,
         nudge=nudge(redis),
         url=shaped.url,
@@ -99,6 +103,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
 def haproxy_of(settings: GatewaySettings, installation: str = "") -> Haproxy:
     """HAProxy as the settings describe it. Raises GatewayError if the certificate is not usable."""
     certificate = _certificate(settings)
+    fits = capacity(settings.memory, settings.buffer)
     shape = Shape(
         bind=settings.bind,
         installation=installation,
@@ -107,8 +112,9 @@ def haproxy_of(settings: GatewaySettings, installation: str = "") -> Haproxy:
         tls=certificate is not None,
         pool=settings.backends,
         bufsize=settings.buffer,
+        maxconn=fits.maxconn,
     )
-    return Haproxy(shape, settings.folder, certificate=certificate)
+    return Haproxy(shape, settings.folder, certificate=certificate, memory=fits.memory)
 
 
 def _certificate(settings: GatewaySettings) -> str | None:

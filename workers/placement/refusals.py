@@ -88,6 +88,15 @@ def blocking(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> Refus
     return against
 
 
+def in_force(recorded: Iterable[Recorded], now: datetime) -> list[Recorded]:
+    """Those that can still rule an offer out or recommend a zone. For `blocking` and `hinted`, they are the same."""
+    return [
+        record
+        for record in recorded
+        if any(now - record.at < refusal.lasts or refusal.zones_with_capacity for refusal in record.refusals)
+    ]
+
+
 def _everywhere(offer: Offer, refusal: Refusal, regions: dict[str, set[str]]) -> bool:
     """Whether this is the second region that gave a code in ACCOUNT_WIDE. Adds to `regions`, by code."""
     if refusal.code not in ACCOUNT_WIDE or refusal.scope is not Scope.REGION:

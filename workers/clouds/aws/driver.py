@@ -33,6 +33,7 @@ from workers.machines import (
 )
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus, Offer
+from workers.placement.refusals import Refusal
 
 GONE = ("InvalidInstanceID.NotFound", "UnsupportedOperation", "IncorrectInstanceState", "InvalidID")
 
@@ -82,6 +83,12 @@ class AwsDriver:
             if refused.code != "IdempotentParameterMismatch" or not (instance := self._made_for(request)):
                 raise
         return self._seen(instance, region, request.offers)
+
+    def prepare(self, request: MachineRequest, ladder: Iterable[Offer]) -> tuple[Refusal, ...]:
+        return self._launch.prepare(request, ladder)
+
+    def finish(self) -> None:
+        self._launch.finish()
 
     def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:
         found = self._found(token, known)

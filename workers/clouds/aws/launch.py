@@ -1,18 +1,20 @@
 """One launch: checks and preparation, then one CreateFleet call."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from workers.clouds.admitted import admitted
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws import instance as aws_instance
 from workers.clouds.aws.client import AwsClient, RegionError
-from workers.clouds.aws.errors import AwsError, refused, refused_by
+from workers.clouds.aws.errors import AwsError, refusal, refused, refused_by
+from workers.clouds.aws.groundwork import Groundwork, hopeless
 from workers.clouds.aws.network import Network, Places
 from workers.clouds.aws.quota import VcpuQuotas
 from workers.clouds.aws.templates import Templates, mismatch
@@ -55,7 +57,35 @@ class FleetLaunch:
         self._api = api
         self._environ = environ
         self._templates = Templates(api)
+        self._groundwork: Groundwork | None = None
+        self._prepared_for = ""
         self._images: dict[tuple[str, str], tuple[float, aws_fleet.Ami]] = {}
+
+    def prepare(self, request: MachineRequest, offers: Iterable[Offer]) -> tuple[Refusal, ...]:
+        """Do the groundwork of this request for other offers, in all their regions at once. Raises nothing.
+
+        Returns why no launch can succeed in some of the regions.
+        """
+        if self._groundwork is None or self._prepared_for != request.deployment:
+            self._prepared_for = request.deployment
+            self._groundwork = Groundwork(lambda those: self._groundwork_of(request, those))
+        return self._groundwork.start(offers)
+
+    def _groundwork_of(self, request: MachineRequest, offers: tuple[Offer, ...]) -> tuple[Refusal, ...]:
+        region = offers[0].region
+        try:
+            self._api.check_region(region)
+            fitting, too_small = self.quotas.sort(offers)
+            if fitting:
+                self._prepared(replace(request, offers=fitting), admitted(self._environ))
+        except RegionError as error:
+            return (_refusal(f"{error}", "NoSuchRegion", Scope.REGION, offers),)
+        except AwsError as error:
+            found = refusal(region, error.code, error.text, offers)
+            return () if error.uncertain else hopeless((found,))
+        except (DriverError, CidrsError):
+            return ()  # only a launch shows what it means
+        return hopeless(too_small)
 
     def __call__(self, request: MachineRequest, secrets: Mapping[str, str]) -> Any:
         """EC2's description of the instance. Raises Refused, DriverError."""
@@ -83,6 +113,10 @@ class FleetLaunch:
                 self.network.forget(request.offers[0].region)
             raise refused(error, request.offers) from error
 
+    def finish(self) -> None:
+        """Wait until the templates are deleted."""
+        self._templates.finish()
+
     def settled(self, region: str, instance_id: str) -> Any:
         """Wait until the instance has its address or has ended. Raises AwsError, DriverError."""
         give_up_at = time.monotonic() + SETTLES_WITHIN.total_seconds()
@@ -100,6 +134,8 @@ class FleetLaunch:
 
     def _requested(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
         sources = self._check(request)
+        if self._groundwork is not None:
+            self._groundwork.wait_for(request.offers[0].region)
         self._api.check_region(request.offers[0].region)
         offers, too_small = self.quotas.sort(request.offers)
         if not offers:
@@ -202,7 +238,7 @@ class FleetLaunch:
                     repeat += 1
                 time.sleep(pause)
         finally:
-            self._templates.delete(region, aws_fleet.template_name(request.token))
+            self._templates.delete_later(region, aws_fleet.template_name(request.token))
         raise AssertionError  # the last call has returned or raised
 
     def _made_before(self, region: str, request: MachineRequest) -> str | None:

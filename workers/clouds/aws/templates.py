@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ class Templates:
     def __init__(self, api: AwsClient) -> None:
         self._api = api
         self._reaped_at = float("-inf")
+        self._deleting: list[threading.Thread] = []
 
     def make(self, region: str, request: MachineRequest, data: dict[str, Any]) -> None:
         """Make the template, unless it exists. Raises Refused if that is another request's, AwsError, DriverError."""
@@ -47,6 +49,17 @@ class Templates:
         except DriverError as error:
             if not is_missing(error):
                 logger.warning("the launch template %s in %s will be deleted later: %s", name, region, error)
+
+    def delete_later(self, region: str, name: str) -> None:
+        """Delete a template in a thread, because nothing waits for it. `finish` waits."""
+        thread = threading.Thread(target=self.delete, args=(region, name), name="template", daemon=True)
+        self._deleting = [one for one in self._deleting if one.is_alive()] + [thread]
+        thread.start()
+
+    def finish(self) -> None:
+        """Wait until no template is being deleted."""
+        for thread in self._deleting:
+            thread.join()
 
     def reap(self, installation: str, regions: Iterable[str]) -> None:
         """Delete templates older than LEFT_OVER_AFTER, at most once in REAP_EVERY."""

@@ -99,7 +99,7 @@ def test_a_redis_that_accepts_no_writes_is_a_failure_with_cause_and_mend(environ
     ((works, says, mend),) = found(environ, "Redis", "writes")
     assert not works
     assert "the memory of Redis is full" in says
-    assert "raise maxmemory" in mend
+    assert "raise `maxmemory`" in mend
     redis.config_set("maxmemory", 0)
     redis.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-@write")
     reader = environ | {"REDIS_URL": environ["REDIS_URL"].replace("redis://", "redis://reader:secret@")}

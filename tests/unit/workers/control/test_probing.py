@@ -15,7 +15,9 @@ from msgspec.structs import replace
 
 from tests.builders.story import Story
 from tests.fakes.probes import told
-from workers.control.probing import PROBE_READY_EVERY, Prober, _next_turn
+from workers.control.async_collector import AsyncCollector
+from workers.control.probe_history import PROBE_READY_EVERY, ProbeHistory, next_turn
+from workers.control.probing import Prober
 from workers.decision.retry_policy import NOT_READY_FOR
 from workers.decision.verdict import BecameNotReady, BecameReady, Busy
 from workers.deployment.attempt import Phase
@@ -33,13 +35,13 @@ SECOND = timedelta(seconds=1)
 @given(st.text(max_size=20), st.timedeltas(timedelta(), timedelta(days=3650)))
 def test_each_interval_has_one_turn(token, ahead):
     after = NOON + ahead
-    turn = _next_turn(token, after)
+    turn = next_turn(token, after)
     assert after < turn <= after + PROBE_READY_EVERY
-    assert abs(_next_turn(token, turn + timedelta(microseconds=10)) - turn - PROBE_READY_EVERY) <= SECOND / 1000
+    assert abs(next_turn(token, turn + timedelta(microseconds=10)) - turn - PROBE_READY_EVERY) <= SECOND / 1000
 
 
 def test_turns_of_a_thousand_replicas_are_spread_over_the_interval():
-    turns = Counter((_next_turn(Token(f"d{n:x}-1"), NOON) - NOON) // SECOND for n in range(1000))
+    turns = Counter((next_turn(Token(f"d{n:x}-1"), NOON) - NOON) // SECOND for n in range(1000))
     assert max(turns.values()) < 200
 
 
@@ -56,6 +58,7 @@ class Recorder:
         self.recorded = []
         self.environ = {}
         self.headers = []
+        self.masks = 0
 
     def secrets(self, state):
         return self.environ
@@ -76,6 +79,7 @@ class Recorder:
         return stamp(self.now_is)
 
     def masked(self, state, text):
+        self.masks += 1
         return text
 
 
@@ -143,6 +147,94 @@ def test_a_clock_that_is_set_back_does_not_stop_the_probes(asked):
     recorder.now_is -= timedelta(hours=2)
     sweep(recorder, prober, 22)
     assert len(asked) in {2, 3}
+
+
+def hangs_except(address):
+    """A probe that only one replica answers."""
+
+    async def probe(asked_at, *_, **__):
+        if asked_at != address:
+            await asyncio.sleep(3600)
+
+    return probe
+
+
+def test_replicas_that_are_not_ready_are_probed_before_those_that_are(asked):
+    new = in_phase(answering("new"), Phase.STARTING)
+    recorder, prober = prober_of(
+        [*(answering(f"m-{n}", url=f"http://127.0.0.1:2/{n}") for n in range(500)), new], asked
+    )
+    prober.ask()
+    recorder.now_is += PROBE_READY_EVERY  # all others are due
+    prober.collect(until=time.monotonic() + 30)
+    recorder.states[new.id] = new  # not ready yet
+    asked.clear()
+    prober.ask()
+    prober.collect(until=time.monotonic() + 30)
+    assert len({address for address, _ in asked}) == 501
+    assert asked[0][0] == "http://127.0.0.1:1"
+
+
+def test_a_thousand_replicas_that_hang_do_not_delay_a_new_one(asked):
+    new = in_phase(answering("new"), Phase.STARTING)
+    hanging = [answering(f"m-{n}", url=f"http://127.0.0.1:2/{n}") for n in range(1000)]
+    recorder, prober = prober_of([*hanging], asked)
+    prober._probes = AsyncCollector("probe", 200)
+    prober._ask = hangs_except("http://127.0.0.1:1")
+    prober.ask()
+    recorder.now_is += PROBE_READY_EVERY
+    prober.ask()
+    prober.collect(until=time.monotonic() + 1)
+    recorder.states[new.id] = new
+    sweeps = 0
+    while not recorder.recorded and sweeps < 20:
+        prober.ask()
+        prober.collect(until=time.monotonic() + 0.3)
+        sweeps += 1
+    assert [name for name, verdict in recorder.recorded if isinstance(verdict, BecameReady)] == ["new"]
+
+
+def test_starting_replicas_that_hang_do_not_delay_one_that_answers(asked):
+    new = in_phase(answering("new"), Phase.STARTING)
+    hanging = [in_phase(answering(f"m-{n}", url=f"http://127.0.0.1:2/{n}"), Phase.STARTING) for n in range(300)]
+    recorder, prober = prober_of([*hanging], asked)
+    prober._probes = AsyncCollector("probe", 100)
+    prober._ask = hangs_except("http://127.0.0.1:1")
+    for state in hanging:  # each was slow before
+        prober._seen[state.attempts[0].request.token] = ProbeHistory(due=NOON, slow=True)
+    prober.ask()
+    prober.collect(until=time.monotonic() + 0.5)
+    recorder.states[new.id] = new
+    sweeps = 0
+    while not recorder.recorded and sweeps < 20:
+        prober.ask()
+        prober.collect(until=time.monotonic() + 0.3)
+        sweeps += 1
+    assert [name for name, verdict in recorder.recorded if isinstance(verdict, BecameReady)] == ["new"]
+
+
+def test_an_answer_of_a_starting_replica_does_not_wait_for_the_next_sweep(asked):
+    state = in_phase(answering(), Phase.STARTING)
+    recorder, prober = prober_of([state], asked, lambda _: None if len(asked) > 1 else unready("nothing listens"))
+    sweep(recorder, prober, 1)
+    for _ in range(100):
+        prober.catch_up()
+        if isinstance(recorder.recorded[-1][1], BecameReady):
+            break
+        time.sleep(0.05)
+    assert isinstance(recorder.recorded[-1][1], BecameReady)
+
+
+def test_between_two_sweeps_neither_a_ready_replica_nor_a_refused_key_is_asked_again(asked):
+    starting = in_phase(answering("refused", url="http://127.0.0.1:2"), Phase.STARTING)
+    recorder, prober = prober_of([answering(), starting], asked, lambda _: Unready(why="key", key_refused=True))
+    sweep(recorder, prober, 11)
+    asked.clear()
+    prober._again_at = 0.0
+    for _ in range(5):
+        prober.catch_up()
+        time.sleep(0.01)
+    assert asked == []
 
 
 def test_a_replica_that_starts_is_probed_at_every_sweep(asked):
@@ -254,6 +346,9 @@ class SlowProbes:
     def retain(self, tokens):
         pass
 
+    def is_pending(self, token):
+        return token in self.pending
+
 
 @pytest.mark.parametrize("timeout", [1, 5, 15, 30, 60])
 @pytest.mark.parametrize("checked", [False, True], ids=["frozen", "its health still answers"])
@@ -303,6 +398,14 @@ def test_secrets_are_filled_into_the_probe_s_headers_as_envs_are(asked):
     sweep(recorder, prober, 11)
     filled = {"Authorization": "Bearer s3cret-of-the-recipe", "X-Own": "mxk_replica", "X-Other": "$HOME"}
     assert recorder.headers[0] == filled
+
+
+def test_a_reason_of_failure_that_stays_the_same_costs_no_further_read_of_the_secrets(asked):
+    states = [in_phase(answering(f"m-{n}"), Phase.STARTING) for n in range(20)]
+    recorder, prober = prober_of(states, asked, lambda _: unready("nothing listens"))
+    sweep(recorder, prober, 5)
+    assert len(asked) == 5 * 20
+    assert recorder.masks == 20
 
 
 def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked):

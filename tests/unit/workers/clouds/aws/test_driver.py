@@ -1,6 +1,8 @@
 """The AWS driver on its stand-in: refusals, lost answers, quotas, networks, and what is wrong before any paid call."""
 
 import base64
+import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -39,6 +41,28 @@ def refused(driver, asked):
         driver.create(asked, SECRETS)
     assert not str(caught.value).endswith(".") or "MIXTRAL_ALLOW_CIDRS" in str(caught.value)
     return caught.value
+
+
+GROUNDWORK = ("DescribeSubnets", "GetParameter", "DescribeImages", "DescribeSecurityGroups", "CreateSecurityGroup")
+
+
+class AtOnce:
+    """Counts how many calls are made at the same time."""
+
+    def __init__(self, call):
+        self._call = call
+        self._lock = threading.Lock()
+        self._open = self.most = 0
+
+    def __call__(self, *given, **asked):
+        with self._lock:
+            self._open += 1
+            self.most = max(self.most, self._open)
+        try:
+            return self._call(*given, **asked)
+        finally:
+            with self._lock:
+                self._open -= 1
 
 
 def instances(cloud, region="us-east-1"):
@@ -97,12 +121,48 @@ def test_a_denial_everywhere_is_asked_about_in_as_few_regions_as_can_tell(cloud,
     assert len(refusals) == len(set(regions_asked(refusals))) == asked
 
 
-def test_a_missing_image_parameter_is_asked_about_in_two_regions(cloud, driver, monkeypatch):
+def test_a_missing_image_parameter_everywhere_is_one_refusal(cloud, driver, monkeypatch):
     monkeypatch.setattr(fleet, "IMAGE", "/aws/service/elsewhere")
     machine, refusals = climb(driver)
     assert machine is None
-    assert len(refusals) == 2
+    assert len(refusals) == 1
     assert cloud.launches() == []
+
+
+def test_the_groundwork_of_all_regions_is_done_at_once_and_the_hopeless_ones_are_one_refusal(cloud, driver):
+    cloud.quota("L-417A185B", 0)
+    cloud.fault("slow", action="GetServiceQuota", seconds=0.3)
+    counting = AtOnce(driver.api.call)
+    driver.api.call = counting
+    machine, refusals = climb(driver)
+    assert machine is None
+    assert len(refusals) == 1
+    assert counting.most >= len({rung.offer.region for rung in rungs("aws")}) - 1
+
+
+def test_a_region_without_hope_is_left_out_and_no_call_of_the_groundwork_is_made_twice(cloud, driver):
+    regions = list(dict.fromkeys(rung.offer.region for rung in rungs("aws")))
+    cloud.fault("InsufficientInstanceCapacity", region=regions[0])
+    cloud.quota("L-417A185B", 0, region=regions[1])
+    cloud.fault("UnauthorizedOperation", region=regions[2], action="DescribeSubnets")
+    machine, refusals = climb(driver)
+    assert machine is not None
+    assert machine.offer.region not in regions[:3]
+    assert {one.offers[0].region for error in refusals for one in error.refusals} <= {regions[0]}
+    asked = Counter((call["action"], call["region"]) for call in cloud.calls(*GROUNDWORK))
+    assert set(asked.values()) == {1}
+
+
+def test_a_launch_that_succeeds_at_once_makes_calls_in_its_own_region_only(cloud, driver):
+    machine, refusals = climb(driver)
+    assert refusals == []
+    assert {call["region"] for call in cloud.calls()} <= {machine.offer.region, driver.api.home}
+
+
+def test_a_template_is_gone_when_the_driver_has_finished(cloud, driver):
+    cloud.fault("slow", action="DeleteLaunchTemplate", seconds=0.3)
+    machine, _ = climb(driver)
+    assert cloud.client(region=machine.offer.region).describe_launch_templates()["LaunchTemplates"] == []
 
 
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "MaxSpotInstanceCountExceeded"])

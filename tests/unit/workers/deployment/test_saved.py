@@ -6,10 +6,13 @@ from decimal import Decimal
 from tests.builders.attempts import attempt
 from tests.builders.events import BEGIN
 from tests.builders.offers import offer, spot_offer
-from workers.decision.savings import saved
 from workers.deployment.attempt import Phase
 
 HOUR = timedelta(hours=1)
+
+
+def saved(attempts, now):
+    return sum((one.saved(now) for one in attempts), Decimal(0))
 
 
 def test_a_spot_machine_saves_the_difference_from_its_start_to_its_end():

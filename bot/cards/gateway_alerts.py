@@ -1,0 +1,77 @@
+"""Tells each admin by a direct message what the gateway noticed: of each matter at most once an hour."""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import SlackBusy, SlackFailed
+from bot.views import gateway_words as view
+from workers.deployment.gateway_notices import GatewayNotice, GatewayNotices
+from workers.lease import Lease
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=30)
+EVERY = timedelta(seconds=5)
+AGAIN = timedelta(hours=1)
+"""Time within which an admin is told of the same matter once."""
+NEWS_FOR = timedelta(minutes=10)
+"""Age at which a notice is no longer told."""
+
+
+class GatewayAlerts:
+    """One process at a time works, by lease."""
+
+    def __init__(
+        self,
+        slack: SlackCalls,
+        redis: Redis,
+        *,
+        admins: Collection[str],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._slack = slack
+        self._redis: Any = redis
+        self._notices = GatewayNotices(redis)
+        self._admins = admins
+        self._now = clock
+        self._lease = Lease(redis, "gateway_alerts", LEASE)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set."""
+        while not stop.is_set():
+            try:
+                with self._lease.held() as ours:
+                    if ours:
+                        self.look()
+            except RedisError as error:
+                logger.warning("notices of the gateway cannot be read; retrying: %s", error)
+            except Exception:  # without this thread no admin is told
+                logger.exception("incident %s: notices of the gateway failed; retrying", secrets.token_hex(4))
+            stop.wait(EVERY.total_seconds())
+
+    def look(self) -> None:
+        """Post each notice that is due. Raises RedisError."""
+        for notice in self._notices.read():
+            if abs(self._now() - notice.at) <= NEWS_FOR:
+                for admin in sorted(self._admins):
+                    self._tell(admin, notice)
+
+    def _tell(self, admin: str, notice: GatewayNotice) -> None:
+        mark = f"mixtral:gateway_told:{admin}:{notice.name}"
+        if not self._redis.set(mark, notice.number, nx=True, ex=AGAIN):
+            return
+        try:
+            self._slack.post(self._slack.open_direct(admin), view.notice(notice))
+        except SlackBusy as busy:
+            logger.info("%s", busy)
+            self._redis.delete(mark)
+        except SlackFailed as failed:  # told again in an hour
+            logger.warning("an admin was not told what the gateway noticed: %s", failed)

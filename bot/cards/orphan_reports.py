@@ -1,0 +1,120 @@
+"""Reports to the admins, once, each machine that runs and that no deployment knows."""
+
+import hashlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.message import JSON
+from bot.slack.reading import find
+from bot.views import orphan_machines as view
+from workers.deployment.orphans import Orphan
+from workers.lease import Lease
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=30)
+EVERY = timedelta(seconds=10)
+"""Interval between two looks."""
+
+KEPT_FOR = timedelta(days=7)
+"""Time for which a report is remembered; a machine that runs for longer is reported again."""
+
+KIND = "mixtral_orphans"
+"""Event type of the metadata of a report."""
+
+LOOK_BACK = timedelta(days=1)
+"""Time in which a report that was begun before a crash is searched for."""
+
+BEGUN = "begun "
+"""Recorded, with the id of the report, in place of its ts while it is posted."""
+UNDELIVERED = "refused"
+
+
+class KnownOrphans(Protocol):
+    """The part of `workers.api.Deployments` that is used here."""
+
+    def orphans(self) -> list[Orphan]: ...
+
+
+class OrphanReports:
+    """One process at a time works, by lease."""
+
+    def __init__(
+        self,
+        deployments: KnownOrphans,
+        slack: SlackCalls,
+        redis: Redis,
+        *,
+        admins: Collection[str],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._deployments, self._slack = deployments, slack
+        self._redis: Any = redis
+        self._admins = admins
+        self._now = clock
+        self._lease = Lease(redis, "orphans", LEASE)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set."""
+        while not stop.is_set():
+            try:
+                with self._lease.held() as ours:
+                    if ours:
+                        self.look()
+            except RedisError as error:
+                logger.warning("machines without a deployment cannot be reported; retrying: %s", error)
+            except Exception:  # without this thread nobody is told
+                logger.exception("incident %s: reporting machines failed; retrying", secrets.token_hex(4))
+            stop.wait(EVERY.total_seconds())
+
+    def look(self) -> None:
+        """Report what is new, to each admin. Raises RedisError."""
+        there = self._deployments.orphans()
+        for admin in sorted(self._admins) if there else ():
+            fields = self._redis.hgetall(reported(admin))
+            said = {field.decode(): value.decode() for field, value in fields.items()}
+            for begun in sorted({value for value in said.values() if value.startswith(BEGUN)}):
+                self._report(admin, [orphan for orphan in there if said.get(orphan.key) == begun], begun, again=True)
+            new = [orphan for orphan in there if orphan.key not in said]
+            self._report(admin, new, f"{BEGUN}{_digest(new)}")
+
+    def _report(self, admin: str, orphans: Sequence[Orphan], begun: str, *, again: bool = False) -> None:
+        """Post one message. `again`: a process died while it posted it."""
+        if not orphans:
+            return
+        metadata: JSON = {"event_type": KIND, "event_payload": {"report": begun}}
+        try:
+            channel = self._slack.open_direct(admin)
+            ts = find(self._slack, channel, metadata, since=self._now() - LOOK_BACK) if again else None
+            if ts is None:
+                self._note(admin, orphans, begun)
+                ts = self._slack.post(channel, view.found(orphans), metadata=metadata)
+        except SlackRefused as refused:
+            logger.warning("%s cannot be told about machines without a deployment: %s", admin, refused)
+            ts = UNDELIVERED
+        except SlackFailed as failed:
+            logger.info("machines without a deployment are reported later: %s", failed)
+            return
+        self._note(admin, orphans, ts)
+
+    def _note(self, admin: str, orphans: Sequence[Orphan], value: str) -> None:
+        key = reported(admin)
+        self._redis.pipeline().hset(key, mapping={o.key: value for o in orphans}).expire(key, KEPT_FOR).execute()
+
+
+def reported(admin: str) -> str:
+    """The key of what was reported to an admin."""
+    return f"mixtral:orphans:reported:{admin}"
+
+
+def _digest(orphans: Sequence[Orphan]) -> str:
+    return hashlib.sha256(" ".join(sorted(orphan.key for orphan in orphans)).encode()).hexdigest()[:16]

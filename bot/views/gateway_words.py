@@ -1,0 +1,30 @@
+"""PURE: what the admins are told about the gateway."""
+
+from typing import assert_never
+
+from bot.slack.message import Message
+from bot.views.blocks import section
+from bot.views.escape import escape
+from workers.deployment.gateway_notices import GatewayNotice
+
+
+def notice(told: GatewayNotice) -> Message:
+    """The message to one admin."""
+    match told.kind:
+        case "wrong_keys":
+            sentence = (
+                f"*Wrong keys at the gateway.* {told.number} requests with a wrong key came from "
+                f"`{escape(told.source)}`. The gateway refused them, and answers 429 to further ones while more than "
+                "60 come within a minute. Requests with a valid key are served. "
+                "If a colleague's program sends a revoked key, give it a new one (`/mixtral key NAME new`); "
+                "otherwise block the address in the firewall of the gateway's host."
+            )
+        case "files":
+            sentence = (
+                f"*The gateway cannot write its files.* {escape(told.why)} Keys and replicas are kept up to date in "
+                "the running HAProxy. If HAProxy restarts before this is mended, it starts with the old table, in "
+                "which revoked keys are valid until the gateway has corrected it."
+            )
+        case _ as never:
+            assert_never(never)
+    return Message(sentence, (section(sentence),))

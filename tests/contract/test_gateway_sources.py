@@ -1,0 +1,209 @@
+"""Limits of those who have no key, and of paths, kept by a real HAProxy on loopback."""
+
+import http.client
+import shutil
+import socket
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.haproxy import Gateway, Replica, route, server, wait_for
+from workers.gateway.source_rules import MOST_OF_STRANGER, MOST_WRONG
+
+UNFINISHED = b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\nX-Long: " + b"x" * 8000
+HEALTH = b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n"
+
+
+@pytest.fixture
+def folder():
+    path = Path(tempfile.mkdtemp(prefix="gw-"))  # short: sockets live in it
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def replica():
+    started = Replica("r1")
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def gateway_of(folder, replica):
+    started = []
+
+    def start(**shape):
+        started.append(Gateway(folder, bufsize=262_144, **shape).start())
+        started[0].converge(route("d1", [server(replica)], keys=["k"]))
+        return started[0]
+
+    yield start
+    for gateway in started:
+        gateway.stop()
+
+
+@contextmanager
+def connections(gateway, number, sends=b"", source="127.0.0.2", spread=1):
+    """Open connections that stay open on their own side. `spread`: number of sources."""
+    with ExitStack() as stack:
+        opened = []
+        for n in range(number):
+            a, b, c, d = (int(part) for part in source.split("."))
+            one = stack.enter_context(socket.socket())
+            one.settimeout(5)
+            try:
+                one.bind((f"{a}.{b}.{c}.{d + n % spread}", 0))
+                one.connect(("127.0.0.1", gateway.port))
+                one.sendall(sends)
+            except OSError:  # it was refused
+                continue
+            opened.append(one)
+        yield opened
+
+
+def current(gateway):
+    """The number of connections that HAProxy has."""
+    info = gateway.haproxy._cli.ask("show info")
+    return int(next(line for line in info.splitlines() if line.startswith("CurrConns:")).split()[1])
+
+
+def closed(opened):
+    """How many of these connections the other side has closed."""
+    return sum(_ended(one) for one in opened)
+
+
+def _ended(one):
+    one.setblocking(False)
+    try:
+        while one.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def served(gateway, times=5):
+    """Whether each of some requests on new connections gets its answer within 2 s."""
+    for _ in range(times):
+        began = time.monotonic()
+        assert gateway.who() == "r1"
+        assert time.monotonic() - began < 2
+    return True
+
+
+def test_ten_thousand_connections_that_asked_for_health_do_not_silence_a_key(gateway_of):
+    gateway = gateway_of()
+    with connections(gateway, 9990, HEALTH, spread=1, source="127.0.0.1") as opened:
+        assert served(gateway)
+        wait_for(lambda: current(gateway) < 100, "they are closed after their answers")
+        assert closed(opened) == len(opened)
+
+
+def test_unfinished_headers_of_one_source_are_few_and_end_soon(gateway_of):
+    gateway = gateway_of()
+    with connections(gateway, 2000, UNFINISHED) as opened:
+        assert served(gateway)
+        assert current(gateway) <= MOST_OF_STRANGER + 10
+        wait_for(lambda: closed(opened) == len(opened), "they are closed", seconds=9)
+
+
+def test_silent_connections_of_many_sources_leave_a_reserve_for_who_has_shown_a_key(gateway_of):
+    gateway = gateway_of(maxconn=400)
+    assert gateway.who() == "r1"
+    with connections(gateway, 600, spread=20) as opened:
+        assert served(gateway)
+        assert current(gateway) <= 200 + 10
+        wait_for(lambda: closed(opened) == len(opened), "they are closed", seconds=9)
+
+
+def test_wrong_keys_are_counted_slowed_and_end_their_connection_while_a_valid_one_is_served(gateway_of):
+    gateway = gateway_of()
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    statuses = []
+    for n in range(MOST_WRONG + 40):
+        connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer guess{n}"})
+        answer = connection.getresponse()
+        answer.read()
+        statuses.append(answer.status)
+        assert answer.will_close
+    assert statuses == [401] * MOST_WRONG + [429] * 40
+    assert served(gateway)
+    assert gateway.ask("guess")[1]["retry-after"] == "60"
+
+
+def test_a_connection_of_a_key_stays_open(gateway_of):
+    gateway = gateway_of()
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    for _ in range(3):
+        connection.request("GET", "/v1/models", headers={"Authorization": "Bearer k"})
+        answer = connection.getresponse()
+        answer.read()
+        assert not answer.will_close
+    connection.close()
+
+
+def test_a_body_may_take_longer_than_the_headers(gateway_of):
+    gateway = gateway_of()
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as one:
+        one.sendall(b"POST /v1/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\nContent-Length: 8\r\n\r\n")
+        for _ in range(8):
+            time.sleep(0.8)
+            one.sendall(b"x")
+        assert one.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_http_2_which_could_not_be_closed_after_an_answer_is_refused(gateway_of):
+    gateway = gateway_of()
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as one:
+        one.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        answer = b"".join(iter(lambda: one.recv(4096), b""))
+        assert not answer.startswith(b"\x00\x00")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/models?x=/metrics", "/v2/rerank", "/tokenize", "/detokenize"]
+)
+def test_the_api_is_open_with_a_key_only(gateway_of, path):
+    gateway = gateway_of()
+    assert gateway.who(path=path) == "r1"
+    assert gateway.ask(None, path=path)[0] == 401
+
+
+def test_paths_of_the_engines_that_are_no_api_are_closed(gateway_of):
+    gateway = gateway_of()
+    for path in CLOSED_PATHS:
+        status, _, body = gateway.ask(path=path, method="GET")
+        assert (path, status, body["error"]["code"]) == (path, 404, "unknown_path")
+    assert gateway.who() == "r1"
+
+
+CLOSED_PATHS = [
+    *(
+        "/slots",
+        "/slots/0?action=erase",
+        "/props",
+        "/metrics",
+        "/metrics/",
+        "/load",
+        "/version",
+        "/ping",
+        "/server_info",
+    ),
+    *(
+        "/reset_prefix_cache",
+        "/sleep?level=1",
+        "/wake_up",
+        "/is_sleeping",
+        "/collective_rpc",
+        "/start_profile",
+        "/docs",
+    ),
+    *("/openapi.json", "/lora-adapters", "/", "/v1", "//metrics", "/v1/../metrics", "/v1/%2e%2e/metrics", "/%73lots"),
+    *("/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/load%5Flora_adapter", "/v1/load_%6cora_adapter"),
+    *("/tokenize/../metrics", "/tokenizer_info", "/TOKENIZE/x", "/update_weights", "/abort_requests", "/pause"),
+]

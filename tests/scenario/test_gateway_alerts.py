@@ -1,0 +1,98 @@
+"""What the gateway notices reaches the admins: a real HAProxy, a real Valkey and the Slack stand-in."""
+
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from slack_sdk import WebClient
+
+from bot.cards.gateway_alerts import GatewayAlerts
+from bot.sandbox import server
+from bot.sandbox.seed import BOT_TOKEN
+from bot.sandbox.stand_in import Settings
+from bot.slack.budgets import Budgets
+from bot.slack.calls import SlackCalls
+from bot.slack.client import web_client
+from tests.fakes.haproxy import Gateway, route
+from tests.person import ADA, ROBIN
+from workers.deployment.gateway_notices import MOST, NOTICES, GatewayNotice, GatewayNotices
+from workers.gateway.source_watch import SourceWatch
+
+NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def gateway():
+    folder = Path(tempfile.mkdtemp(prefix="gw-"))  # short: sockets live in it
+    started = Gateway(folder).start()
+    started.converge(route("d1"))
+    yield started
+    started.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def slack():
+    with server.start(Settings(rate_scale=0)) as running:
+        yield running
+
+
+@pytest.fixture
+def said(redis, slack):
+    """Looks once as a new bot, and returns what the admin has been told."""
+    calls = SlackCalls(web_client(BOT_TOKEN, slack.api_url), Budgets(redis))
+    web = WebClient(BOT_TOKEN, base_url=slack.api_url)
+
+    def look(at=NOW, admin=ADA):
+        GatewayAlerts(calls, redis, admins=[admin], clock=lambda: at).look()
+        channel = web.conversations_open(users=admin)["channel"]["id"]
+        found = web.conversations_history(channel=channel)["messages"]
+        return [m["text"] for m in reversed(found) if "gateway" in m["text"]]
+
+    return look
+
+
+def test_wrong_keys_are_told_to_the_admins_once_an_hour(gateway, redis, said):
+    for n in range(40):
+        gateway.ask(f"guess{n}")
+    SourceWatch(GatewayNotices(redis)).look(gateway.haproxy.wrong_keys, "", NOW)
+    (told,) = said()
+    assert "40 requests with a wrong key came from `127.0.0.1`" in told
+    assert "block the address" in told
+    assert said() == [told]
+    gateway.ask("guess")
+    later = NOW + timedelta(minutes=30)
+    SourceWatch(GatewayNotices(redis)).look(gateway.haproxy.wrong_keys, "", later)
+    assert said(later) == [told]
+    redis.delete(*redis.keys("mixtral:gateway_told:*"))  # an hour has passed
+    assert len(said(later)) == 2
+    assert len(said(later, ROBIN)) == 1
+
+
+def test_a_few_wrong_keys_are_nothing_to_tell(gateway, redis, said):
+    for n in range(5):
+        gateway.ask(f"typo{n}")
+    SourceWatch(GatewayNotices(redis)).look(gateway.haproxy.wrong_keys, "", NOW)
+    assert said() == []
+
+
+def test_files_that_cannot_be_written_are_told_with_cause_and_mend(redis, said):
+    SourceWatch(GatewayNotices(redis)).look(dict, "No space left on device. Free some space.", NOW)
+    (told,) = said()
+    assert "No space left on device. Free some space." in told
+    assert "revoked keys" in told
+
+
+def test_notices_are_few_and_those_of_a_newer_version_are_left_alone(redis):
+    notices = GatewayNotices(redis)
+    notices.write(GatewayNotice(kind="wrong_keys", at=NOW + timedelta(seconds=n), source=f"::{n}") for n in range(50))
+    assert {notice.source for notice in notices.read()} == {f"::{n}" for n in range(30, 50)}
+    redis.hset(NOTICES, "new", b'{"kind": "of a newer version", "at": "2026-11-10T12:00:00Z"}')
+    assert len(notices.read()) == MOST
+
+
+def test_what_is_old_is_not_told(redis, said):
+    SourceWatch(GatewayNotices(redis)).look(lambda: {"10.0.0.1": 500}, "", NOW)
+    assert said(NOW + timedelta(hours=2)) == []
