@@ -15,7 +15,17 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.loader import find, load
-from tests import footprint_bench, gateway_bench, greedy_bench, probe_bench, rush, scale, spot_day
+from tests import (
+    footprint_bench,
+    gateway_bench,
+    gateway_scale_bench,
+    greedy_bench,
+    ladder_bench,
+    probe_bench,
+    rush,
+    scale,
+    spot_day,
+)
 from tests.builders.events import requested
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
@@ -37,6 +47,8 @@ FOLDS = 9
 
 MODULES = (
     gateway_bench,
+    gateway_scale_bench,
+    ladder_bench,
     greedy_bench,
     scale,
     probe_bench,

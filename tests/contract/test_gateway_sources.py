@@ -1,4 +1,4 @@
-"""Limits of those who have no key, kept by a real HAProxy on loopback: they do not silence who has one."""
+"""Limits of those who have no key, and of paths, kept by a real HAProxy on loopback."""
 
 import http.client
 import shutil
@@ -163,3 +163,47 @@ def test_http_2_which_could_not_be_closed_after_an_answer_is_refused(gateway_of)
         one.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
         answer = b"".join(iter(lambda: one.recv(4096), b""))
         assert not answer.startswith(b"\x00\x00")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/models?x=/metrics", "/v2/rerank", "/tokenize", "/detokenize"]
+)
+def test_the_api_is_open_with_a_key_only(gateway_of, path):
+    gateway = gateway_of()
+    assert gateway.who(path=path) == "r1"
+    assert gateway.ask(None, path=path)[0] == 401
+
+
+def test_paths_of_the_engines_that_are_no_api_are_closed(gateway_of):
+    gateway = gateway_of()
+    for path in CLOSED_PATHS:
+        status, _, body = gateway.ask(path=path, method="GET")
+        assert (path, status, body["error"]["code"]) == (path, 404, "unknown_path")
+    assert gateway.who() == "r1"
+
+
+CLOSED_PATHS = [
+    *(
+        "/slots",
+        "/slots/0?action=erase",
+        "/props",
+        "/metrics",
+        "/metrics/",
+        "/load",
+        "/version",
+        "/ping",
+        "/server_info",
+    ),
+    *(
+        "/reset_prefix_cache",
+        "/sleep?level=1",
+        "/wake_up",
+        "/is_sleeping",
+        "/collective_rpc",
+        "/start_profile",
+        "/docs",
+    ),
+    *("/openapi.json", "/lora-adapters", "/", "/v1", "//metrics", "/v1/../metrics", "/v1/%2e%2e/metrics", "/%73lots"),
+    *("/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/load%5Flora_adapter", "/v1/load_%6cora_adapter"),
+    *("/tokenize/../metrics", "/tokenizer_info", "/TOKENIZE/x", "/update_weights", "/abort_requests", "/pause"),
+]

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bot.views import details
 from bot.views.card import card
 from bot.views.status import overview
+from tests.fakes.probes import told
 from tests.two_places import LEASE, AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
 from workers.api import Deployments
 from workers.clouds.driver import DriverError
@@ -269,7 +270,7 @@ def test_a_place_that_gives_no_answer_is_asked_once_a_job(world, fault, calls):
 def test_a_clock_that_is_set_back_does_not_stop_the_probes(world, monkeypatch):
     line = world("fake")
     asked = []
-    monkeypatch.setattr("workers.control.sweeper.probe", lambda address, *_, **__: asked.append(address))
+    monkeypatch.setattr("workers.control.sweeper.probe", told(lambda address, *_, **__: asked.append(address)))
     line.restart()
     line.until(lambda: len(asked) >= 2)
     line.clock.now -= timedelta(hours=2)

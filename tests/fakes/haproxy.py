@@ -37,7 +37,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.size = len(self.rfile.read(int(self.headers["Content-Length"])))
         status = int(self.headers.get("x-answer") or 200)
-        if self.path != "/stream":
+        if self.path != "/v1/stream":
             return self.answer(status)
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
@@ -198,7 +198,7 @@ class Gateway:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Authorization": f"Bearer {key}", "x-chunks": str(chunks)}
         try:
-            connection.request("POST", "/stream", body=b"{}", headers=headers)
+            connection.request("POST", "/v1/stream", body=b"{}", headers=headers)
             answer = connection.getresponse()
             while line := answer.readline():
                 seen.append(line)

@@ -24,6 +24,7 @@ from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.repricing import Repricing
 from workers.control.scaling import Autoscaler
+from workers.control.shortening import Shortening
 from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.audit_stream import AuditStream
@@ -46,7 +47,7 @@ logger = logging.getLogger(__name__)
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
 
-CAUGHT_UP_EVERY = 0.4
+CAUGHT_UP_EVERY = 0.2
 """Time in seconds after which answers of starting replicas are processed between two sweeps."""
 
 LEDGER_EVERY = timedelta(minutes=10)
@@ -116,6 +117,7 @@ class Sweeper:
         self._repricing = Repricing(redis, self._ledger, environ)
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
+        self._shortening = Shortening(log)
         self._nudger = Nudger(nudge, clock)
         self._redis_failure = ""
         """Why the last sweep failed; empty if it did not."""
@@ -195,8 +197,16 @@ class Sweeper:
             self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
-        for part in (self._scaling, self._tokens, self._repricing, self._budget_stops, self._idling):
+        for part in (
+            self._scaling,
+            self._tokens,
+            self._repricing,
+            self._budget_stops,
+            self._idling,
+            self._shortening,
+        ):
             self._look(part, readable)
+            self._prober.catch_up()
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
         self._pulse.beat()

@@ -17,6 +17,7 @@ from workers.deployment.audit_stream import APPEND as _AUDIT
 from workers.deployment.audit_stream import mark_of
 from workers.deployment.events import (
     FIRST_KEY,
+    SNAPSHOT_SCHEMA,
     AnyEvent,
     DeploymentEnded,
     DeploymentId,
@@ -27,6 +28,7 @@ from workers.deployment.events import (
     LoggedEvent,
     NewerEvent,
     Requested,
+    Snapshotted,
     Version,
 )
 from workers.deployment.keys import BOT, REPLICA, Secrets, new_key
@@ -87,6 +89,15 @@ local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
 if (newest[1] and newest[1][1] or '') ~= ARGV[#ARGV] then return 0 end
 """
     + _PLAIN
+)
+
+# The last event is a snapshot: it replaces the events before it.
+_SHORTEN = (
+    _APPEND
+    + """
+redis.call('XTRIM', KEYS[1], 'MINID', version .. '-0')
+return 1
+"""
 )
 
 # The end of a deployment frees its name and deletes its keys in one atomic script.
@@ -155,6 +166,8 @@ def decode(event: bytes) -> LoggedEvent:
         found: LoggedEvent = _decode(event)
     except msgspec.ValidationError:
         return _decode_newer(event)
+    if isinstance(found, Snapshotted) and found.schema > SNAPSHOT_SCHEMA:
+        return _decode_newer(event)
     return found
 
 
@@ -198,6 +211,7 @@ class Log:
         self._redis: Any = redis
         self._plain: Any = redis.register_script(_PLAIN)
         self._intend: Any = redis.register_script(_INTEND)
+        self._shorten: Any = redis.register_script(_SHORTEN)
         self._issue: Any = redis.register_script(_ISSUE)
         self._revoke: Any = redis.register_script(_REVOKE)
         self._close: Any = redis.register_script(_CLOSE)
@@ -236,8 +250,13 @@ class Log:
                 return  # it was lost, or has expired
             seen = later
 
+    def shorten(self, deployment: DeploymentId, seen: Version, snapshot: Snapshotted) -> bool:
+        """Append a snapshot as `append` does, and remove the events before it."""
+        keys, arguments = _appended(deployment, seen, [snapshot])
+        return self._once(deployment, seen, [snapshot], lambda: self._shorten(keys, arguments) == 1)
+
     def version(self, deployment: DeploymentId) -> Version:
-        """Number of events in the log; 0 if there is none."""
+        """Number of events that were appended to the log; 0 if there is none."""
         newest = self._redis.xrevrange(_key(deployment), count=1)
         return Version(int(newest[0][0].split(b"-")[0])) if newest else START
 

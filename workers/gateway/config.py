@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from workers.gateway import key_rules, source_rules
+from workers.gateway import engine_paths, key_rules, source_rules
 from workers.gateway.error_bodies import body, quoted
 from workers.gateway.routes import Layout, MapName, maps
 
@@ -91,12 +91,15 @@ global
   default-path config
   setenv {shape_variable} {digest}
   tune.bufsize {bufsize}
+  tune.stick-counters 4
   maxconn {maxconn}
   # Where it may open fewer files than so many connections need, it starts all the same.
   no strict-limits
   # Only ciphers that authenticate what they encrypt; those of TLS 1.3 all do.
   ssl-default-bind-options ssl-min-ver TLSv1.2
   ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
+  # A second HAProxy on the same address ends; with SO_REUSEPORT it would get a part of the requests.
+  noreuseport
   # After a reload, the old process may finish its streams within this time.
   hard-stop-after 1h
 """
@@ -145,7 +148,7 @@ frontend endpoint
   http-request set-var(txn.deployment) req.hdr(authorization),word(2,' '),map_str({keys})
 {wrong_keys}  http-request return status 401 content-type application/json string {unauthorized} \
 hdr www-authenticate Bearer unless {{ var(txn.deployment) -m found }}
-{holder}{rules_of_keys}  http-request set-var(txn.backend) var(txn.deployment),map_str({routes})
+{holder}{paths}{rules_of_keys}  http-request set-var(txn.backend) var(txn.deployment),map_str({routes})
   http-request return status 503 content-type application/json string {nowhere} hdr retry-after 5 \
 unless {{ var(txn.backend) -m found }}
   http-request set-header authorization "Bearer %[var(txn.deployment),map_str({replica})]"
@@ -202,6 +205,7 @@ def _render(shape: Shape, goal: Layout, digest_: str) -> str:
             connections=source_rules.connections(shape.maxconn),
             wrong_keys=source_rules.wrong_keys(),
             holder=source_rules.holder(),
+            paths=engine_paths.rule(),
             rules_of_keys=key_rules.rules(ids=MAPS["ids"], limits=MAPS["limits"]),
             unauthorized=quoted(body(UNAUTHORIZED, "invalid_request_error", "invalid_api_key")),
             nowhere=quoted(body(NOWHERE, "server_error", "no_replica")),

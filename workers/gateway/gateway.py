@@ -29,21 +29,32 @@ from workers.gateway.key_watch import KeyWatch
 from workers.gateway.outlook import Outlook, outlook
 from workers.gateway.routes import drained, table_of
 from workers.gateway.source_watch import SourceWatch
-from workers.gateway.table import Actual, RoutingTable
+from workers.gateway.table import Actual, ReplicaServer, RoutingTable
 from workers.gateway.watch import Watch
 from workers.nudges import Nudge
+from workers.policy.key_limits import KeyLimits
 from workers.policy.schema import Policy
 
 logger = logging.getLogger(__name__)
 
-TURN = 0.1
-"""Seconds between two reads of the log."""
+TURN = timedelta(seconds=0.1)
+"""Maximum time between two reads of the log. An append ends it: see `Gateway._wait`."""
+
+GATHERED = 0.005
+"""Seconds after an append in which further ones are waited for: many come together."""
 
 LOOK_EVERY = timedelta(seconds=1)
 """Interval between two checks of HAProxy while the log does not change: it may have been restarted."""
 
 LOOK_HELD_EVERY = timedelta(seconds=0.3)
-"""Interval between two checks while requests are on hold, because a check releases them."""
+"""Interval between two checks while requests are on hold, because a check releases them, or while a replica drains."""
+
+LOOK_SHARE = 20
+LOOK_AT_LEAST_EVERY = timedelta(seconds=5)
+"""With thousands of replicas, the interval is `LOOK_SHARE` times the duration of a check, and at most this long.
+
+A replica that does not answer its checks, while its answers grow, is cut 10 seconds after the first of them failed.
+"""
 
 LOST_LOOKED_AT_EVERY = timedelta(minutes=1)
 
@@ -53,6 +64,15 @@ class KnownKeys(Struct, frozen=True):
 
     of: tuple[Key, ...]
     secrets: Secrets
+
+
+class Routed(Struct, frozen=True):
+    """The table of one deployment, and what it was made of."""
+
+    state: Deployment
+    secrets: Secrets
+    limits: KeyLimits
+    table: RoutingTable
 
 
 class Gateway:
@@ -85,6 +105,7 @@ class Gateway:
         self._flow = Flow()
         self._known: dict[DeploymentId, KnownKeys] = {}
         self._table = RoutingTable()
+        self._routed: dict[DeploymentId, Routed] = {}
         self._states: dict[DeploymentId, Deployment] = {}
         """The deployments that have a route."""
         self._serving: frozenset[str] = frozenset()
@@ -92,10 +113,13 @@ class Gateway:
         """The deployments whose logs cannot be read any more."""
         self._lost_looked_at = -math.inf
         self._looked_at = -math.inf
+        self._look_took = 0.0
+        self._position = "0-0"
         self._reported = ""
 
     def prepare(self) -> None:
         """Write HAProxy's files with the complete table, whether HAProxy runs yet or not. Raises RedisError."""
+        self._position = self._log.feed_end()  # before the logs are read: what is appended meanwhile is read again
         self._read()
         self._haproxy.prepare(self._table)
 
@@ -104,14 +128,24 @@ class Gateway:
         while not stop.is_set():
             try:
                 self.turn(holding)
-                self._report("")
+                self._report(self._haproxy.fault)
             except RedisError as error:
                 self._report(f"Redis does not answer; the routing table stays unchanged: {error}")
             except GatewayDown as error:
                 self._report(str(error))
             except (GatewayError, OSError, MsgspecError) as error:  # a full disk, a log of a newer version
                 self._report(f"HAProxy could not be updated; retrying: {error}")
-            stop.wait(TURN)
+            self._wait(stop)
+
+    def _wait(self, stop: threading.Event) -> None:
+        """Return when an event is appended, at the latest after `TURN`."""
+        try:
+            appended = [position for position, _ in self._log.follow(self._position, TURN)]
+        except RedisError:
+            stop.wait(TURN.total_seconds())
+        else:
+            self._position = appended[-1] if appended else self._position
+            stop.wait(GATHERED)
 
     def turn(self, holding: Holding) -> None:
         """Update HAProxy to the logged state. Raises RedisError, GatewayError."""
@@ -122,29 +156,34 @@ class Gateway:
             if self._due(holding):  # a replica that works without answering its checks stays trusted
                 self._look(holding)
             raise
-        draining = any(a.phase is Phase.DRAINING for state in self._readable() for a in state.attempts)
-        if self._table == before and not draining and not self._due(holding):
+        if self._table != before:
+            self._haproxy.hasten(self._table)
+        if _servers(self._table) == _servers(before) and not self._due(holding):
             return
         actual = self._look(holding)
         self._publish(actual)
         self._record_drained(actual)
         self._watch.look(self._table, actual, self._flow, holding, self._now())
         self._key_watch.look(self._haproxy.key_uses, self._now())
-        self._source_watch.look(self._haproxy.wrong_keys, "", self._now())
+        self._source_watch.look(self._haproxy.wrong_keys, self._haproxy.fault, self._now())
 
     def _due(self, holding: Holding) -> bool:
         """Whether HAProxy is to be checked although the table has not changed. The clock of the host may jump."""
-        every = LOOK_HELD_EVERY if holding.held() else LOOK_EVERY
-        return time.monotonic() - self._looked_at >= every.total_seconds()
+        draining = any(server.state == "drain" for route in self._table.routes for server in route.servers)
+        every = LOOK_HELD_EVERY if draining or holding.held() else LOOK_EVERY
+        least = min(LOOK_SHARE * self._look_took, LOOK_AT_LEAST_EVERY.total_seconds())
+        return time.monotonic() - self._looked_at >= max(every.total_seconds(), least)
 
     def _look(self, holding: Holding) -> Actual:
         """Update HAProxy to the table, and return what it has then. Raises GatewayError."""
+        began = time.monotonic()
         try:
             actual = self._haproxy.converge(self._table, self._flow.flowing(time.monotonic(), FLOWS_WITHIN))
         except GatewayDown:
             self._serving = frozenset()
             raise
         self._looked_at = time.monotonic()
+        self._look_took = self._looked_at - began
         self._flow = self._flow.seen(actual, self._looked_at)
         self._serving = actual.serving
         holding.look_again()
@@ -160,8 +199,19 @@ class Gateway:
         states = {id_: s for id_, s in newest.items() if not is_ending(s)}
         self._states = states | self._as_last_known(newest.keys())
         self._known = {state.id: self._keys(state) for state in self._states.values()}
-        secrets = {id_: known.secrets for id_, known in self._known.items()}
-        self._table = table_of(self._states.values(), secrets, self._policy().keys)
+        self._table = self._table_of(self._policy().keys)
+
+    def _table_of(self, limits: KeyLimits) -> RoutingTable:
+        """The wanted table; the routes of deployments that have not changed are those of the last one."""
+        routes: dict[DeploymentId, Routed] = {}
+        for id_, state in self._states.items():
+            secrets, before = self._known[id_].secrets, self._routed.get(id_)
+            if before and before.state is state and before.secrets is secrets and before.limits == limits:
+                routes[id_] = before
+            else:
+                routes[id_] = Routed(state, secrets, limits, table_of([state], {id_: secrets}, limits))
+        self._routed = routes
+        return RoutingTable(routes=tuple(route for routed in routes.values() for route in routed.table.routes))
 
     def _as_last_known(self, there: Collection[DeploymentId]) -> dict[DeploymentId, Deployment]:
         """The last known state of each deployment whose log cannot be read any more.
@@ -223,3 +273,8 @@ class Gateway:
         elif self._reported and not sentence:
             logger.info("the gateway is up to date again")
         self._reported = sentence
+
+
+def _servers(table: RoutingTable) -> list[tuple[str, tuple[ReplicaServer, ...]]]:
+    """The part of a table of which HAProxy's answer is to be recorded: not the keys."""
+    return [(route.deployment, route.servers) for route in table.routes]

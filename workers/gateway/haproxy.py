@@ -3,10 +3,12 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import assert_never
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from workers.gateway import haproxy_output
@@ -21,13 +23,14 @@ from workers.gateway.config import (
     rendered_maps,
 )
 from workers.gateway.errors import GatewayDown, GatewayError
-from workers.gateway.haproxy_cli import CURRENT, Cli
-from workers.gateway.key_rules import KEY_KEPT, KEY_TABLE
+from workers.gateway.haproxy_cli import CURRENT, Cli, Processes
+from workers.gateway.key_rules import KEY_KEPT, KEY_TABLE, STREAM_TABLE
 from workers.gateway.routes import (
     AddServer,
     Change,
     Cut,
     Drop,
+    EndStreams,
     Layout,
     MapName,
     Put,
@@ -35,8 +38,11 @@ from workers.gateway.routes import (
     RemoveServer,
     SetState,
     Trust,
+    after,
     changes,
+    closing,
     layout,
+    opening,
 )
 from workers.gateway.source_rules import SOURCE_TABLE, WRONG_TOLD
 from workers.gateway.table import Actual, Admin, KeyUse, Older, RoutingTable
@@ -47,6 +53,9 @@ CURRENT_UNTIL = "current"
 """File whose modification time is the last time at which the other files were consistent with the log."""
 ROUNDS = 3
 """Maximum number of rounds in one call. A round may have to add again what the previous one removed."""
+
+ENDINGS, ENDING = 8, 0.01
+"""Maximum number of times that a session is ended, and the seconds between two times."""
 
 SERVERS_ONLY, BACKENDS_AND_SERVERS = "show stat -1 4 -1", "show stat -1 6 -1"
 
@@ -65,6 +74,13 @@ def binary() -> Path:
         ) from error
 
 
+class Seen(Struct, frozen=True):
+    """What the newest reading of HAProxy found, and what was changed since."""
+
+    processes: Processes
+    actual: Actual
+
+
 class Haproxy:
     """One HAProxy in master-worker mode on one folder, started by the gateway or by something else."""
 
@@ -77,6 +93,9 @@ class Haproxy:
         self._folder = folder
         self._certificate = certificate or ""
         self._cli = Cli(folder / SOCKET)
+        self._seen: Seen | None = None
+        self.fault = ""
+        """Why the files could not be written at the last attempt, and how to mend it; empty if they were."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def child(self, log: Path) -> Child:
@@ -99,7 +118,7 @@ class Haproxy:
 
         It is reloaded only if its shape differs: a reload drops the sessions' affinity and leaves the old process.
         """
-        if self._certificate:
+        if self._certificate and self._read(CERTIFICATE) != self._certificate:
             self._write(CERTIFICATE, self._certificate)
         running = self.up()
         if running and self._has_our_shape():
@@ -114,6 +133,22 @@ class Haproxy:
         ours = f"{SHAPE_VARIABLE}={digest(self._shape, self._certificate)}"
         return self._cli.ask(f"show env {SHAPE_VARIABLE}") == ours
 
+    def hasten(self, table: RoutingTable) -> None:
+        """Apply what has changed in the table since HAProxy was read, without reading it again; then write the files.
+
+        Does nothing if it was not read, has been replaced since, or would have to be reloaded: `converge` follows at
+        the latest after 10 seconds. Raises GatewayDown.
+        """
+        seen, self._seen = self._seen, None
+        if seen is None or self._cli.processes() != seen.processes:
+            return
+        goal = layout(table, seen.actual)
+        steps = () if goal.size != seen.actual.size else changes(goal, seen.actual)
+        for step in steps:
+            self._apply(step)
+        self._seen = Seen(seen.processes, after(seen.actual, steps))
+        self._keep_files(goal)
+
     def converge(self, table: RoutingTable, flowing: Collection[str] = ()) -> Actual:
         """Apply `table` to HAProxy's files and memory; return what HAProxy has afterwards.
 
@@ -124,23 +159,26 @@ class Haproxy:
         try:
             actual = self.actual()
         except GatewayDown:
-            self._write_files(layout(table, self._written()))
+            self._keep_files(layout(table, self._written()))
             raise
         for _ in range(ROUNDS):
             goal = layout(table, actual)
-            self._write_files(goal)
-            self._unpin(goal, actual)
-            steps = changes(goal, actual, flowing)
-            if not steps:
-                break
-            for step in steps:
+            closed = closing(goal, actual)
+            for step in closed:  # before the files, which a full disk may refuse
                 self._apply(step)
+            self._keep_files(goal)
+            self._unpin(goal, actual)
+            opened = opening(goal, actual, flowing)
+            for step in opened:
+                self._apply(step)
+            if not (closed or opened):
+                break
             actual = self.actual()
         return actual
 
     def actual(self) -> Actual:
         """What HAProxy has in memory. Raises GatewayDown."""
-        processes = self._cli.processes()
+        processes, self._seen = self._cli.processes(), None
         keys, routes, replica_keys = self._map("keys"), self._map("routes"), self._map("replica")
         ids, limits = self._map("ids"), self._map("limits")
         admin = self._admin(CURRENT)
@@ -150,7 +188,7 @@ class Haproxy:
         backends = haproxy_output.backends(rows)
         if not backends or admin is None or self._cli.processes().current != processes.current:
             raise GatewayDown("HAProxy is stopping or starting.")
-        return Actual(
+        actual = Actual(
             size=len(backends),
             servers=tuple(haproxy_output.servers(rows, admin)),
             keys=keys,
@@ -162,6 +200,8 @@ class Haproxy:
             loads=haproxy_output.loads(rows, routes),
             older=tuple(older for pid in processes.old if (older := self._older(pid))),
         )
+        self._seen = Seen(processes, actual)
+        return actual
 
     def key_uses(self) -> dict[str, KeyUse]:
         """The use of each key that was used a short time ago, by `<deployment>/<id of the key>`. Raises GatewayDown."""
@@ -194,7 +234,11 @@ class Haproxy:
             case Drop(map=name, entry=entry, process=process):
                 where = CURRENT if process is None else f"@!{process}"
                 self._cli.ask(f"del map {MAPS[name]} {entry}", process=where)
+            case EndStreams(keys=keys, process=process):
+                self._end_streams(keys, CURRENT if process is None else f"@!{process}")
             case Reload():
+                if self.fault:
+                    raise GatewayError(f"HAProxy needs a reload. {self.fault}")
                 self._cli.reload()
             case _:
                 assert_never(change)
@@ -211,17 +255,27 @@ class Haproxy:
         for session in haproxy_output.sessions_on(self._cli.ask("show sess", process=process), backend, server):
             self._cli.ask(f"shutdown session {session}", process=process)
 
+    def _end_streams(self, keys: Collection[str], process: str) -> None:
+        """A request that is not being answered yet is repeated when it is ended, as often as any other (`retries`)."""
+        for _ in range(ENDINGS):
+            clients = haproxy_output.clients_of(self._cli.ask(f"show table {STREAM_TABLE}", process=process), keys)
+            if not clients:
+                return
+            for session in haproxy_output.sessions_from(self._cli.ask("show sess", process=process), clients):
+                self._cli.ask(f"shutdown session {session}", process=process)
+            time.sleep(ENDING)
+
     def _older(self, pid: int) -> Older | None:
         """What a replaced process still has; None if it has ended. Raises GatewayDown."""
         process = f"@!{pid}"
         try:
-            keys, admin = self._map("keys", process), self._admin(process)
+            keys, ids, admin = self._map("keys", process), self._map("ids", process), self._admin(process)
             rows = self._stat(process, SERVERS_ONLY)
         except GatewayDown:  # it ended during the command, or is too busy to answer
             return Older(pid=pid, answers=False) if pid in self._cli.processes().old else None
         if admin is None:
             return None
-        return Older(pid=pid, servers=tuple(haproxy_output.servers(rows, admin)), keys=frozenset(keys))
+        return Older(pid=pid, servers=tuple(haproxy_output.servers(rows, admin)), keys=frozenset(keys), ids=ids)
 
     def _admin(self, process: str) -> Mapping[haproxy_output.Place, Admin] | None:
         return haproxy_output.admin_states(self._cli.ask("show servers state", process=process))
@@ -241,9 +295,32 @@ class Haproxy:
             size *= 2
         return Actual(size=size, routes=routes)
 
+    def _keep_files(self, goal: Layout) -> None:
+        """Write the files; if that fails, say so in `fault`. The running HAProxy does not need them."""
+        try:
+            self._write_files(goal)
+        except OSError as error:
+            self.fault = (
+                f"{self._folder} cannot be written ({error.strerror or error}). Free some space there, or give this "
+                "process the right to write; the gateway then writes them by itself."
+            )
+        else:
+            self.fault = ""
+
     def _write_files(self, goal: Layout) -> None:
-        for name, text in {**rendered_maps(goal), CONFIG: render(self._shape, goal, self._certificate)}.items():
-            self._write(name, text)
+        """Replace all files or, if one cannot be written, none: together they assign the keys to the servers."""
+        texts = {**rendered_maps(goal), CONFIG: render(self._shape, goal, self._certificate)}
+        drafts: dict[str, Path] = {}
+        try:
+            for name, text in texts.items():
+                if self._read(name) != text or not (self._folder / name).exists():
+                    drafts[name] = self._draft(name)
+                    drafts[name].write_text(text)
+            for name, draft in drafts.items():
+                draft.replace(self._folder / name)
+        finally:
+            for draft in drafts.values():
+                draft.unlink(missing_ok=True)
         (self._folder / CURRENT_UNTIL).touch()
 
     def _read(self, name: str) -> str:
@@ -251,11 +328,13 @@ class Haproxy:
         return file.read_text() if file.exists() else ""
 
     def _write(self, name: str, text: str) -> None:
-        """Replace the file atomically, with permissions for the owner only: the files contain keys."""
-        file = self._folder / name
-        if file.exists() and self._read(name) == text:
-            return
+        """Replace the file atomically."""
+        draft = self._draft(name)
+        draft.write_text(text)
+        draft.replace(self._folder / name)
+
+    def _draft(self, name: str) -> Path:
+        """An empty file with permissions for the owner only: the files contain keys."""
         handle, draft = tempfile.mkstemp(dir=self._folder, prefix=f".{name}-")
-        with os.fdopen(handle, "w") as new:
-            new.write(text)
-        Path(draft).replace(file)
+        os.close(handle)
+        return Path(draft)

@@ -10,6 +10,11 @@ KEY_TABLE = "key_uses"
 
 A reload of HAProxy empties it, and does not count the streams that the replaced process finishes.
 """
+STREAM_TABLE = "streams"
+"""HAProxy's table with the client connections of each key: `<deployment>/<id>/<address>:<port>`.
+
+By it the streams of a revoked key are found.
+"""
 KEY_KEPT = timedelta(minutes=10)
 """Time after its last request at which HAProxy forgets the use of a key."""
 
@@ -52,7 +57,10 @@ ANSWERS = (
 
 COUNTED = """\
   # Counts the use of each key that has an id, under that id. A request is one at once until its answer has ended.
-  http-request track-sc0 req.hdr(authorization),word(2,' '),map_str({ids}) table {table}
+  http-request set-var(txn.key) req.hdr(authorization),word(2,' '),map_str({ids})
+  http-request track-sc0 var(txn.key) table {table}
+  http-request set-var-fmt(txn.stream) "%[var(txn.key)]/%[src]:%[src_port]" if {{ var(txn.key) -m found }}
+  http-request track-sc3 var(txn.stream) table {streams}
   http-request set-var(txn.now_at_once) sc_conn_cur(0,{table})
   http-request set-var(txn.now_requests_per_minute) sc_gpc_rate(0,0,{table})
   http-request set-var(txn.now_bytes_per_minute) sc_bytes_out_rate(0,{table})
@@ -74,6 +82,9 @@ ADMITTED = """\
 TABLE = """
 backend {table}
   stick-table type string len 64 size 10k expire {kept}s store conn_cur,gpc(2),gpc_rate(2,1m),bytes_out_rate(1m)
+
+backend {streams}
+  stick-table type string len 128 size 50k expire 10s store conn_cur
 """
 
 
@@ -87,9 +98,9 @@ def rules(*, ids: str, limits: str) -> str:
         )
         for answer in ANSWERS
     )
-    return "".join((COUNTED.format(ids=ids, table=KEY_TABLE), *limited, ADMITTED))
+    return "".join((COUNTED.format(ids=ids, table=KEY_TABLE, streams=STREAM_TABLE), *limited, ADMITTED))
 
 
 def table() -> str:
     """The backend without servers that has the table. HAProxy discards the oldest entries of a full one."""
-    return TABLE.format(table=KEY_TABLE, kept=f"{KEY_KEPT.total_seconds():.0f}")
+    return TABLE.format(table=KEY_TABLE, streams=STREAM_TABLE, kept=f"{KEY_KEPT.total_seconds():.0f}")

@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.keys import Secrets
 from workers.deployment.state import Deployment
-from workers.gateway.table import Actual, ReplicaServer, Route, RoutingTable, State
+from workers.gateway.table import Actual, ActualServer, ReplicaServer, Route, RoutingTable, State
 from workers.policy.key_limits import KeyLimits
 
 MapName = Literal["keys", "routes", "replica", "ids", "limits"]
@@ -92,13 +93,21 @@ class Drop(Struct, frozen=True, kw_only=True):
         return f"Drop({self.map})"
 
 
+class EndStreams(Struct, frozen=True, kw_only=True):
+    """End the requests of revoked keys, in the process with the id `process`; None: in the current one."""
+
+    keys: frozenset[str]
+    """Each is `<deployment>/<id of the key>`."""
+    process: int | None = None
+
+
 class Reload(Struct, frozen=True, kw_only=True):
     """Replace the current process with one that reads the table from the files."""
 
     size: int
 
 
-Change: TypeAlias = AddServer | SetState | Trust | RemoveServer | Cut | Put | Drop | Reload
+Change: TypeAlias = AddServer | SetState | Trust | RemoveServer | Cut | Put | Drop | EndStreams | Reload
 
 
 SERVER_STATES: Mapping[Phase, State] = {Phase.READY: "ready", Phase.NOT_READY: "drain", Phase.DRAINING: "drain"}
@@ -176,15 +185,50 @@ def changes(goal: Layout, actual: Actual, flowing: Collection[str] = ()) -> tupl
     `flowing`: addresses of the replicas whose answers grew a moment ago.
     A change that HAProxy refuses (removing a server whose last connection is closing) is returned again next time.
     """
-    if goal.size != actual.size:  # revoked keys first, because a replaced process still accepts requests
-        return (*_entries_gone(goal, actual), Reload(size=goal.size))
-    return (
-        *_entries_gone(goal, actual),
-        *_dead_in_older(goal, actual),
-        *_servers_gone(goal, actual),
-        *_servers_there(goal, actual),
-        *_trusted(actual, flowing),
-        *_entries_there(goal, actual),
+    return (*closing(goal, actual), *opening(goal, actual, flowing))
+
+
+def closing(goal: Layout, actual: Actual) -> tuple[Change, ...]:
+    """The changes that take something away: keys, their streams, and servers. They come before all others."""
+    if goal.size != actual.size:  # a replaced process still accepts requests
+        return tuple(_entries_gone(goal, actual))
+    return (*_entries_gone(goal, actual), *_dead_in_older(goal, actual), *_servers_gone(goal, actual))
+
+
+def opening(goal: Layout, actual: Actual, flowing: Collection[str] = ()) -> tuple[Change, ...]:
+    """All other changes."""
+    if goal.size != actual.size:
+        return (Reload(size=goal.size),)
+    return (*_servers_there(goal, actual), *_trusted(actual, flowing), *_entries_there(goal, actual))
+
+
+def after(actual: Actual, applied: Collection[Change]) -> Actual:
+    """What HAProxy has after changes, as far as it is known without asking: servers that were removed may remain."""
+    has = {name: dict(entries) for name, entries in _has(actual).items()}
+    servers = {(server.backend, server.name): server for server in actual.servers}
+    for change in applied:
+        match change:
+            case Put(map=name, entry=entry, value=value):
+                has[name][entry] = value
+            case Drop(map=name, entry=entry, process=None):
+                has[name].pop(entry, None)
+            case AddServer(backend=backend, name=server, address=address):
+                new = ActualServer(backend=backend, name=server, address=address, up=False)
+                servers[backend, server] = new
+            case SetState(backend=backend, name=server, state=state):
+                servers[backend, server] = replace(servers[backend, server], admin=state)
+            case RemoveServer(backend=backend, name=server):
+                servers[backend, server] = replace(servers[backend, server], admin="maint")
+            case _:
+                continue
+    return replace(
+        actual,
+        keys=has["keys"],
+        routes=has["routes"],
+        replica_keys=has["replica"],
+        ids=has["ids"],
+        limits=has["limits"],
+        servers=tuple(servers.values()),
     )
 
 
@@ -209,13 +253,23 @@ def _has(actual: Actual) -> dict[MapName, Mapping[str, str]]:
     }
 
 
-def _entries_gone(goal: Layout, actual: Actual) -> Iterator[Drop]:
+def _entries_gone(goal: Layout, actual: Actual) -> Iterator[Drop | EndStreams]:
+    """An id is dropped after the streams of its key have ended: until then it names them, also after a crash."""
     wanted = maps(goal)
     for name, entries in _has(actual).items():
+        if name == "ids":
+            yield from _streams_of(actual.ids, wanted["ids"])
         yield from (Drop(map=name, entry=entry) for entry in entries if entry not in wanted[name])
     for older in actual.older:
         gone = older.keys - wanted["keys"].keys()
         yield from (Drop(map="keys", entry=key, process=older.pid) for key in sorted(gone))
+        yield from _streams_of(older.ids, wanted["ids"], older.pid)
+        yield from (Drop(map="ids", entry=k, process=older.pid) for k in older.ids if k not in wanted["ids"])
+
+
+def _streams_of(ids: Mapping[str, str], wanted: Mapping[str, str], process: int | None = None) -> Iterator[EndStreams]:
+    if gone := frozenset(id_ for key, id_ in ids.items() if key not in wanted):
+        yield EndStreams(keys=gone, process=process)
 
 
 def _dead_in_older(goal: Layout, actual: Actual) -> Iterator[Cut]:

@@ -99,6 +99,8 @@ class Older(Struct, frozen=True, kw_only=True):
     servers: tuple[ActualServer, ...] = ()
     keys: frozenset[str] = frozenset()
     """The keys that it accepts on connections that are still open."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """As those of `Actual`."""
     answers: bool = True
     """Whether it answers commands; if not, its requests are not known."""
 

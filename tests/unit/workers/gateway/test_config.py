@@ -87,5 +87,5 @@ def test_the_maps_are_complete():
 
 def test_every_answer_of_our_own_is_json_that_clients_can_read():
     bodies = re.findall(r"string '(\{.*?\})'", render(shape(), LAYOUT))
-    assert len(bodies) == 11
+    assert len(bodies) == 12
     assert all(json.loads(body)["error"]["message"].endswith(".") for body in bodies)

@@ -1,5 +1,6 @@
 """The gateway's loop: what keeps it looking at HAProxy while Redis is away or the clock jumps."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,10 +9,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from tests.builders.logs import append
+from tests.builders.story import Story
+from tests.fakes.haproxy import wait_for
+from workers.deployment.events import KeyId, KeyIssued, KeyRevoked
 from workers.deployment.gateway_notices import GatewayNotices
 from workers.deployment.key_uses import KeyUses
 from workers.deployment.loads import Loads
-from workers.deployment.log import Log
+from workers.deployment.log import Log, new_id, stamp
 from workers.gateway import gateway as loop
 from workers.gateway.gateway import Gateway
 from workers.gateway.table import Actual, ActualServer
@@ -24,12 +29,18 @@ class Haproxy:
 
     def __init__(self):
         self.looks = 0
+        self.hastened = []
         self.flowing = []
+
+    def hasten(self, table):
+        self.hastened.append(table)
 
     def converge(self, _table, flowing=()):
         self.looks += 1
         self.flowing.append(set(flowing))
         return Actual(size=1, servers=(ActualServer(backend="b0", name="r1", address="h:1", sent=self.looks),))
+
+    fault = ""
 
     def key_uses(self):
         return {}
@@ -46,7 +57,7 @@ class Holding:
         pass
 
     def arrivals(self, _id):
-        raise AssertionError("there is no deployment")
+        raise AssertionError("HAProxy reports no load")
 
 
 @pytest.fixture
@@ -96,3 +107,39 @@ def test_between_two_looks_haproxy_is_left_alone(redis):
     for _ in range(3):
         ours.turn(Holding())
     assert haproxy.looks == 1
+
+
+def test_a_change_of_keys_is_applied_without_reading_haproxy(redis):
+    haproxy = Haproxy()
+    id_ = new_id()
+    ours = gateway(redis, haproxy, lambda: datetime.now(UTC))
+    story = Story("d", id_=id_).planned().asked().created().ready()
+    append(redis, story)
+    ours.turn(Holding())
+    looks = haproxy.looks
+    log = Log(redis)
+    issued = KeyIssued(**stamp(datetime.now(UTC)), key=KeyId("k-2"), user="U2", by="U1")
+    assert log.issue(id_, log.version(id_), issued, "mxk_new")
+    ours.turn(Holding())
+    assert "mxk_new" in haproxy.hastened[-1].routes[0].keys
+    assert log.revoke(id_, log.version(id_), KeyRevoked(**stamp(datetime.now(UTC)), key=KeyId("k-2"), by="U1"))
+    ours.turn(Holding())
+    assert "mxk_new" not in haproxy.hastened[-1].routes[0].keys
+    assert haproxy.looks == looks
+
+
+def test_the_loop_wakes_at_an_append(redis, monkeypatch):
+    monkeypatch.setattr(loop, "TURN", timedelta(seconds=30))
+    haproxy = Haproxy()
+    ours = gateway(redis, haproxy, lambda: datetime.now(UTC))
+    stop = threading.Event()
+    thread = threading.Thread(target=ours.run, args=(Holding(), stop))
+    thread.start()
+    try:
+        wait_for(lambda: haproxy.looks, "the first look")
+        append(redis, Story("d", id_=new_id()).planned().asked().created().ready())
+        wait_for(lambda: haproxy.hastened and haproxy.hastened[-1].routes, "the table has the route", seconds=5)
+    finally:
+        stop.set()
+        append(redis, Story("e", id_=new_id()))
+        thread.join()

@@ -9,12 +9,14 @@ from workers.gateway.routes import (
     AddServer,
     Cut,
     Drop,
+    EndStreams,
     Layout,
     Put,
     Reload,
     RemoveServer,
     SetState,
     Trust,
+    after,
     changes,
     drained,
     layout,
@@ -32,6 +34,7 @@ class Model:
         self.maps = {"keys": {}, "routes": {}, "replica": {}, "ids": {}, "limits": {}}
         self.closing = False  # a connection still closes: servers cannot be deleted yet
         self.files = None
+        self.ended = set()  # ids of the keys whose streams were ended
 
     def actual(self):
         return Actual(
@@ -59,7 +62,13 @@ class Model:
             case Put(map=name, entry=entry, value=value, new=new):
                 assert (entry not in self.maps[name]) == new
                 self.maps[name][entry] = value
+            case EndStreams(keys=ids):
+                assert not {self.maps["ids"][k] for k in self.maps["keys"] if k in self.maps["ids"]} & ids
+                self.ended |= ids
             case Drop(map=name, entry=entry):
+                if name == "ids":
+                    assert self.maps[name][entry] in self.ended, "a key was forgotten before its streams ended"
+                    self.ended.discard(self.maps[name][entry])
                 del self.maps[name][entry]
             case Reload(size=size):
                 self.size = size
@@ -158,6 +167,28 @@ def test_every_table_is_reached_and_no_key_ever_opens_another_deployment(steps):
             nobody_is_let_in_elsewhere(model)
     as_wanted(model, table)
     assert changes(layout(table, model.actual()), model.actual()) == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(tables(), tables())
+def test_what_haproxy_has_after_changes_is_known_without_asking(first, second):
+    model = Model()
+    for table in (first, second):
+        for _ in range(4):
+            before = model.actual()
+            goal = layout(table, before)
+            steps = changes(goal, before)
+            if goal.size != before.size:
+                for change in steps:
+                    model.apply(change, goal)
+                continue
+            for change in steps:
+                model.apply(change, goal)
+            known, has = after(before, steps), model.actual()
+            maps_of = lambda actual: (actual.keys, actual.routes, actual.replica_keys, actual.ids, actual.limits)  # noqa: E731
+            assert maps_of(known) == maps_of(has)
+            servers = {(s.backend, s.name): (s.address, s.admin) for s in known.servers if s.admin != "maint"}
+            assert servers == {(s.backend, s.name): (s.address, s.admin) for s in has.servers if s.admin != "maint"}
 
 
 def route(deployment="d", *servers, keys=("k",)):
