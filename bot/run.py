@@ -159,13 +159,10 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
             lambda: _serve(listeners, settings, lockout, ourselves.user, ids), "Slack's sockets", stop
         )
         closing.callback(serving)
-        watch = WorkerWatch(wire_deployments(settings.workers, redis), calls, redis, admins=settings.admins)
+        unshared = slack_of(settings, quick, stop, lockout, ids=ids, budgets=UnsharedBudgets())
+        watch = _watch(settings, calls, unshared, redis, stop)
         _follow(settings, slack, redis, answers, stop, watch=watch)
         _begin_notices(settings, redis, calls, stop)
-        unshared = slack_of(settings, quick, stop, lockout, ids=ids, budgets=UnsharedBudgets())
-        failing = RedisWatch(wire_deployments(settings.workers, quick), unshared, quick, admins=settings.admins)
-        _begin("worker watch", watch.run, stop)
-        _begin("redis watch", failing.run, stop)
         _begin("digests", Digests(context, slack, redis).run, stop)
         _begin("direct messages", DirectMessages(context, calls, redis).run, stop)
         _begin("policy", policy_file.run, stop)
@@ -229,6 +226,19 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
     )
 
 
+def _watch(
+    settings: BotSettings, calls: SlackCalls, unshared: SlackCalls, redis: Redis, stop: threading.Event
+) -> WorkerWatch:
+    """Start to watch workers, Redis, and machines that no deployment knows. `unshared`: without budgets in Redis."""
+    deployments, admins = wire_deployments(settings.workers, redis), settings.admins
+    workers = WorkerWatch(deployments, calls, redis, admins=admins)
+    outages = RedisWatch(deployments, unshared, redis, admins=admins)
+    reports = OrphanReports(deployments, calls, redis, admins=admins)
+    for name, look in (("workers", workers.run), ("redis", outages.run), ("orphans", reports.run)):
+        _begin(f"{name} watch", look, stop)
+    return workers
+
+
 def _follow(
     settings: BotSettings,
     slack: SlackCalls,
@@ -244,11 +254,10 @@ def _follow(
 
 
 def _begin_notices(settings: BotSettings, redis: Redis, calls: SlackCalls, stop: threading.Event) -> None:
-    """Begin what tells the admins of budgets, machines without a log, and the gateway."""
+    """Begin what tells people of budgets, and admins of the gateway."""
     deployments, admins = wire_deployments(settings.workers, redis), settings.admins
     policy = StoredPolicy(redis).current
     _begin("budget warnings", BudgetWarnings(deployments, calls, redis, policy=policy, admins=admins).run, stop)
-    _begin("orphan reports", OrphanReports(deployments, calls, redis, admins=admins).run, stop)
     _begin("gateway alerts", GatewayAlerts(calls, redis, admins=admins).run, stop)
 
 

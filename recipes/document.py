@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from recipes.hidden import hidden
 from recipes.schema import RecipeError
 from recipes.value import MAX_QUOTED, Data, Value, shown
 
@@ -115,6 +116,8 @@ class _Tree:
         except (ValueError, KeyError, IndexError) as error:
             raise self._refused(f"{shown(node.value)} is not a valid value", line, field) from error
         assert made is None or isinstance(made, str | int | float)  # noqa: S101 - the plain tags make no others
+        if isinstance(made, str) and (mark := hidden(made)):
+            raise self._refused(f"contains the hidden character {mark}; leave it out", line, field)
         return made
 
     def _mapping(self, node: yaml.Node, field: str, depth: int) -> dict[str, Value]:
@@ -124,6 +127,8 @@ class _Tree:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 raise self._refused("a field's name must be text", line, field)
+            if mark := hidden(key.value):
+                raise self._refused(f"a field's name contains the hidden character {mark}; leave it out", line, field)
             path = f"{field}.{_name(key.value)}" if field else _name(key.value)
             value = self.value(content, line=line, field=path, depth=depth + 1)
             if key.tag == CORE + "merge":

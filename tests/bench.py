@@ -21,6 +21,8 @@ from tests import (
     gateway_load_bench,
     gateway_scale_bench,
     greedy_bench,
+    ladder_bench,
+    launch_bench,
     probe_bench,
     rush,
     scale,
@@ -47,9 +49,11 @@ FOLDS = 9
 
 MODULES = (
     gateway_bench,
-    greedy_bench,
     gateway_load_bench,
     gateway_scale_bench,
+    ladder_bench,
+    launch_bench,
+    greedy_bench,
     scale,
     probe_bench,
     spot_day,

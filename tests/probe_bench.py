@@ -78,7 +78,10 @@ def rows():
         yield (
             name,
             f"{median:.2f} s",
-            f"longest {took[-1]:.2f} s; limit {limit} s, {limit / took[-1]:.1f} x the longest",
+            (
+                f"longest {took[-1]:.2f} s; limit {limit} s, {limit / took[-1]:.1f} x the longest; "
+                f"load average {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores"
+            ),
         )
 
 

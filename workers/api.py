@@ -45,6 +45,7 @@ from workers.deployment.log import KEPT_AFTER_END, Log, Stamp, new_id, stamp
 from workers.deployment.orphans import Orphan, Orphans
 from workers.deployment.past import Past
 from workers.deployment.projection import Projection
+from workers.deployment.snapshot import ids_in
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
 from workers.heartbeats import Heartbeat, read
@@ -282,18 +283,14 @@ class Deployments:
         names = self._log.names()
         if name not in names:
             raise NoSuchDeployment(name, sorted(names))
-        state = self._newest(names[name])
+        state = self.by_id(names[name])
         if state is None:
             raise EventLogGone(name)
         return state
 
-    def _newest(self, deployment: DeploymentId) -> Deployment | None:
-        self._projection.read([deployment])  # from its log, since the feed may be behind
-        return self._projection.states.get(deployment) or self.by_id(deployment)  # raises if the log cannot be read
-
     def by_id(self, deployment: DeploymentId) -> Deployment | None:
-        """The deployment of this id, ended or not; None if its log is gone."""
-        return fold(deployment, self._log.read(deployment))
+        """The deployment of this id, ended or not; None if its log is gone. Raises UnreadableLog."""
+        return self._projection.newest(deployment)
 
     def past_names(self) -> frozenset[str]:
         """Names of deployments that ended within RECENTLY_ENDED; a name may be in use again."""
@@ -368,7 +365,7 @@ class Deployments:
 
         By id: another deployment, which fewer people may see, can have the name of one that has ended.
         """
-        state = self._newest(deployment)
+        state = self.by_id(deployment)
         if state is None or state.ended:
             raise LogsGone(
                 f"{state.name if state else 'This deployment'} has ended. Its logs were deleted with its machines."
@@ -414,7 +411,7 @@ class Deployments:
             state = fold(deployment, events)
             if state is None:
                 raise NoSuchDeployment(deployment, sorted(self._log.names()))
-            if is_ending(state) or any(event.event_id == made.event_id for event in events):
+            if is_ending(state) or made.event_id in ids_in(events):
                 return state
             if state.newer:
                 raise WrittenByNewer(state)

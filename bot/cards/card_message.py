@@ -69,15 +69,15 @@ class Cards:
         self._calls = calls
         self._now = clock
 
-    def show(self, state: Deployment, *, tick: bool = False) -> None:
-        """Make Slack show the state. `tick`: only time has passed since the last call."""
+    def show(self, state: Deployment, *, refresh: bool = True) -> None:
+        """Make Slack show the state. `refresh`: also if the card shows it already, and only time has passed since."""
         record = self.records.load(state)
         if record.dropped:
             return
         refused = record.not_before is not None and self._now() < record.not_before
         if not refused:
             try:
-                self._show_card(state, record, tick=tick)
+                self._show_card(state, record, refresh=refresh)
             except SlackRefused as refusal:
                 self._refused(state, record, refusal)
                 refused = True
@@ -88,7 +88,7 @@ class Cards:
             record.over = True
             self.records.save(state, record)
 
-    def _show_card(self, state: Deployment, record: CardRecord, *, tick: bool) -> None:
+    def _show_card(self, state: Deployment, record: CardRecord, *, refresh: bool) -> None:
         self._launches.note(state)
         message = card(state, self._now(), self._launches.usual(state), self._away())
         digest = _digest(message)
@@ -97,15 +97,18 @@ class Cards:
         if record.ts is None:
             self._post(state, record, message)
         elif digest != record.digest:
+            is_tick = record.version == state.version
+            if is_tick and not refresh:
+                return
             try:
-                self._calls.update(record.channel, record.ts, message, leave=TICKS_LEAVE if tick else 0)
+                self._calls.update(record.channel, record.ts, message, leave=TICKS_LEAVE if is_tick else 0)
             except SlackRefused as refused:
                 if not self._replaces(state, record, refused):
                     raise
                 return
-        else:
+        elif record.version == state.version:
             return
-        record.digest, record.refusals, record.not_before = digest, 0, None
+        record.digest, record.version, record.refusals, record.not_before = digest, state.version, 0, None
         self.records.save(state, record)
 
     def _stands_already(self, state: Deployment, record: CardRecord) -> bool:

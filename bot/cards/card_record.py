@@ -9,7 +9,8 @@ from msgspec import Struct
 from redis import Redis
 
 from bot.views import alerts
-from workers.deployment.events import DeploymentId
+from workers.deployment.events import DeploymentId, Version
+from workers.deployment.log import START
 from workers.deployment.state import Deployment
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ class CardRecord(Struct, kw_only=True, omit_defaults=True):
     channel: str = ""
     ts: str | None = None
     digest: str = ""
+    version: Version = START
+    """The version of the log that the card shows. `START` in records of earlier versions of the bot."""
     posting_since: datetime | None = None
     """When a post started whose outcome is not known."""
     replaces: str | None = None
@@ -61,6 +64,11 @@ class CardRecords:
         records = {id_.decode(): value for id_, value in self._redis.hgetall(CARDS).items()}
         return [DeploymentId(id_) for id_, value in records.items() if _is_unfinished(id_, value)]
 
+    def versions(self) -> dict[DeploymentId, Version]:
+        """Return which version of its log each card shows."""
+        records = {DeploymentId(id_.decode()): value for id_, value in self._redis.hgetall(CARDS).items()}
+        return {id_: _decode(value).version for id_, value in records.items() if not _is_unreadable(value)}
+
     def forget(self, deployment: DeploymentId) -> None:
         """Remove the record of a deployment whose log has expired."""
         self._redis.hdel(CARDS, deployment)
@@ -78,6 +86,14 @@ class CardRecords:
 
     def save(self, state: Deployment, record: CardRecord) -> None:
         self._redis.hset(CARDS, state.id, msgspec.json.encode(record))
+
+
+def _is_unreadable(value: bytes) -> bool:
+    try:
+        _decode(value)
+    except msgspec.MsgspecError:
+        return True
+    return False
 
 
 def _is_unfinished(deployment: str, value: bytes) -> bool:

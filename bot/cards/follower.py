@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from msgspec import MsgspecError, Struct
+from msgspec import MsgspecError
 from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.cards.card_message import Cards, Later
+from bot.cards.schedule import Schedule, Task
 from bot.cards.worker_redraws import WorkerRedraws
+from bot.slack.budgets import TIER_3
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed
-from bot.views.card import changes_every
+from bot.views.card import MONEY_EVERY, changes_every
 from workers.decision.worker_absence import WorkersAway
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
@@ -34,9 +36,6 @@ LEASE_RETRY = timedelta(seconds=0.5)
 FEED_WAIT = timedelta(seconds=0.5)
 """Maximum wait of one read of the feed."""
 
-CARD_REST = timedelta(seconds=0.7)
-"""Minimum time between two updates of one card."""
-
 LOOK_BACK = timedelta(minutes=10)
 """Length of the feed that is read if no position is stored."""
 
@@ -48,9 +47,6 @@ TIDY_EVERY = timedelta(hours=1)
 
 AFTER_AN_INCIDENT = timedelta(seconds=5)
 
-BACK_OFF = timedelta(seconds=1)
-BACK_OFF_LIMIT = timedelta(minutes=1)
-
 
 class FollowedDeployments(Protocol):
     """The part of `workers.api.Deployments` that is used here."""
@@ -59,17 +55,6 @@ class FollowedDeployments(Protocol):
     def all(self) -> list[Deployment]: ...
     def key(self, deployment: DeploymentId) -> str | None: ...
     def follow(self, after: str, wait: timedelta) -> Iterator[tuple[str, DeploymentId]]: ...
-
-
-class Task(Struct, kw_only=True):
-    """When a card is to be compared with its deployment."""
-
-    due: float
-    """Time of the monotonic clock, in seconds."""
-    changed: bool = True
-    """False if only time has passed."""
-    failures: int = 0
-    rests_until: float = 0.0
 
 
 class Follower:
@@ -85,6 +70,7 @@ class Follower:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         lease_for: timedelta = LEASE,
         away: Callable[[], WorkersAway | None] = lambda: None,
+        updates_per_minute: float = TIER_3.per_minute,
     ) -> None:
         """`ready` is called whenever a deployment is found ready or ended; it must not block.
 
@@ -97,7 +83,7 @@ class Follower:
         self._lease = Lease(redis, "follower", lease_for)
         self._cards = Cards(redis, slack, deployments.key, clock, away)
         self._redraws = WorkerRedraws(away)
-        self._tasks: dict[DeploymentId, Task] = {}
+        self._schedule = Schedule(updates_per_minute)
         self._unreadable: set[DeploymentId] = set()
         """Deployments whose logs this version cannot read. They are ignored until the next start of a follower."""
 
@@ -126,17 +112,22 @@ class Follower:
             self._work(stop)
             if time.monotonic() > check_all_at:
                 check_all_at = time.monotonic() + CHECK_ALL_EVERY.total_seconds()
-                self._changed(*(state.id for state in self._deployments.all()))
+                self._check_all()
             if time.monotonic() > tidy_at:
                 tidy_at = time.monotonic() + TIDY_EVERY.total_seconds()
                 self._tidy(stop)
+
+    def _check_all(self) -> None:
+        for state in self._deployments.all():
+            if not self._schedule.is_shown(state.id, state.version):
+                self._changed(state.id)
 
     def _tidy(self, stop: threading.Event) -> None:
         """Remove the records of deployments whose logs have expired."""
         for deployment in self._cards.records.all():
             if stop.is_set():
                 return
-            if deployment not in self._tasks and self._is_gone(deployment):
+            if deployment not in self._schedule and self._is_gone(deployment):
                 self._cards.records.forget(deployment)
 
     def _is_gone(self, deployment: DeploymentId) -> bool:
@@ -147,10 +138,15 @@ class Follower:
 
     def _catch_up(self) -> str:
         """Schedule all live deployments and unfinished cards; return the position from which to read the feed."""
-        self._tasks = {}
+        self._schedule.clear()
         self._unreadable.clear()
         saved = self._redis.get(POSITION)
-        self._changed(*(state.id for state in self._deployments.all()), *self._cards.records.unfinished())
+        shown, found = self._cards.records.versions(), self._deployments.all()
+        self._changed(*(state.id for state in found), *self._cards.records.unfinished())
+        current = [state for state in found if shown.get(state.id) == state.version]
+        self._schedule.left_current([state.id for state in current], MONEY_EVERY, time.monotonic())
+        for state in current:
+            self._wake(state)
         if saved is not None:
             return str(saved.decode())
         # The first start, or Redis was rolled back: a deployment may have ended before it was followed.
@@ -167,27 +163,20 @@ class Follower:
         return newest
 
     def _until_due(self) -> timedelta:
-        due = min((task.due for task in self._tasks.values()), default=float("inf"))
-        return min(FEED_WAIT, max(timedelta(), timedelta(seconds=min(due - time.monotonic(), 60))))
+        wait = min(self._schedule.next_at() - time.monotonic(), 60)
+        return min(FEED_WAIT, max(timedelta(), timedelta(seconds=wait)))
 
     def _changed(self, *deployments: DeploymentId) -> None:
         for deployment in dict.fromkeys(deployments):
-            if deployment in self._unreadable:
-                continue
-            task = self._tasks.get(deployment)
-            if task is None:
+            if deployment not in self._unreadable and self._schedule.changed(deployment):
                 self._cards.records.remember(deployment)
-                self._tasks[deployment] = Task(due=0)
-            elif not task.failures:
-                task.due, task.changed = max(task.rests_until, 0), True
 
     def _work(self, stop: threading.Event) -> None:
-        due = sorted((task.due, id_) for id_, task in self._tasks.items() if task.due <= time.monotonic())
-        for _, deployment in due:
+        for deployment in self._schedule.due(time.monotonic()):
             # Another process may have taken over while the last card was sent.
             if stop.is_set() or not self._lease.renew():
                 return
-            self._update(deployment, self._tasks[deployment])
+            self._update(deployment, self._schedule[deployment])
 
     def _update(self, deployment: DeploymentId, task: Task) -> None:
         try:
@@ -195,41 +184,37 @@ class Follower:
         except MsgspecError as error:
             logger.error("the log of %s cannot be read, and its card is not updated: %s", deployment, error)  # noqa: TRY400 - one line, once
             self._unreadable.add(deployment)
-            del self._tasks[deployment]
+            self._schedule.forget(deployment)
             return
         if state is None:
             logger.warning("the log of %s is not in Redis: its card keeps its last content", deployment)
             self._cards.records.forget(deployment)
-            del self._tasks[deployment]
+            self._schedule.forget(deployment)
             return
         if task.changed:
             self._wake(state)
         try:
-            self._cards.show(state, tick=not task.changed)
+            self._cards.show(state, refresh=task.changed or task.version is not None)
         except SlackBusy as busy:
-            _postpone(task, busy.wait)
+            self._schedule.postpone(state.id, busy.wait, time.monotonic())
         except Later as later:
-            _postpone(task, later.wait)
+            self._schedule.postpone(state.id, later.wait, time.monotonic())
         except SlackFailed as error:
             logger.warning("card of %s: %s", deployment, error)
-            _failed(task)
+            self._schedule.failed(state.id, time.monotonic())
         except RedisError:
             raise
         except Exception:
             logger.exception("incident %s: card of %s", secrets.token_hex(4), deployment)
-            _failed(task)
+            self._schedule.failed(state.id, time.monotonic())
         else:
-            self._shown(state, task)
+            self._shown(state)
 
-    def _shown(self, state: Deployment, task: Task) -> None:
+    def _shown(self, state: Deployment) -> None:
         if state.ended:
-            del self._tasks[state.id]  # facts after the end arrive through the feed
+            self._schedule.forget(state.id)  # facts after the end arrive through the feed
             return
-        now = time.monotonic()
-        every = changes_every(state, self._now())
-        task.failures, task.changed = 0, False
-        task.rests_until = now + CARD_REST.total_seconds()
-        task.due = now + every.total_seconds() if every else float("inf")
+        self._schedule.shown(state.id, state.version, changes_every(state, self._now()), time.monotonic())
 
     def _wake(self, state: Deployment) -> None:
         """Resume the questions that wait for the deployment."""
@@ -241,14 +226,3 @@ class Follower:
             raise
         except Exception:
             logger.exception("incident %s: resuming the questions for %s", secrets.token_hex(4), state.id)
-
-
-def _postpone(task: Task, wait: timedelta) -> None:
-    task.due = time.monotonic() + max(wait.total_seconds(), 0.01)
-
-
-def _failed(task: Task) -> None:
-    pause = min(BACK_OFF * 2**task.failures, BACK_OFF_LIMIT)
-    task.failures = min(task.failures + 1, 10)
-    task.changed = True
-    _postpone(task, pause)

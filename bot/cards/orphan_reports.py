@@ -15,7 +15,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import JSON
 from bot.slack.reading import find
-from bot.views import orphans as view
+from bot.views import orphan_machines as view
 from workers.deployment.orphans import Orphan
 from workers.lease import Lease
 
@@ -24,9 +24,6 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=30)
 EVERY = timedelta(seconds=10)
 """Interval between two looks."""
-
-REPORTED = "mixtral:orphans:reported"
-"""Followed by the admin."""
 
 KEPT_FOR = timedelta(days=7)
 """Time for which a report is remembered; a machine that runs for longer is reported again."""
@@ -83,7 +80,7 @@ class OrphanReports:
         """Report what is new, to each admin. Raises RedisError."""
         there = self._deployments.orphans()
         for admin in sorted(self._admins) if there else ():
-            fields = self._redis.hgetall(f"{REPORTED}:{admin}")
+            fields = self._redis.hgetall(reported(admin))
             said = {field.decode(): value.decode() for field, value in fields.items()}
             for begun in sorted({value for value in said.values() if value.startswith(BEGUN)}):
                 self._report(admin, [orphan for orphan in there if said.get(orphan.key) == begun], begun, again=True)
@@ -110,8 +107,13 @@ class OrphanReports:
         self._note(admin, orphans, ts)
 
     def _note(self, admin: str, orphans: Sequence[Orphan], value: str) -> None:
-        key = f"{REPORTED}:{admin}"
+        key = reported(admin)
         self._redis.pipeline().hset(key, mapping={o.key: value for o in orphans}).expire(key, KEPT_FOR).execute()
+
+
+def reported(admin: str) -> str:
+    """The key of what was reported to an admin."""
+    return f"mixtral:orphans:reported:{admin}"
 
 
 def _digest(orphans: Sequence[Orphan]) -> str:

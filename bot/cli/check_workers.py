@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from bot.views import orphans
+from bot.views import orphan_machines
 from workers.clouds.findings import Finding
 from workers.deployment.log import Log
 from workers.deployment.orphans import Orphans
@@ -37,7 +37,9 @@ def workers(client: Redis, *, accepts_writes: bool = True) -> Iterator[Finding]:
         yield found(works=True, says="observes the machines")
         yield from _jobs(found, beats, deployments)
     if unknown := Orphans(client).running(datetime.now(UTC)):
-        yield Finding(about="worker", what="orphans", works=None, says=orphans.summary(unknown), mend=END_ORPHANS)
+        yield Finding(
+            about="worker", what="orphans", works=None, says=orphan_machines.summary(unknown), mend=END_ORPHANS
+        )
     if accepts_writes:  # otherwise no worker can record that it works
         yield from _late(client, beats)
 

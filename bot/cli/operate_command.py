@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bot.commands.bounds import out_of_bounds
-from bot.views import orphans
+from bot.views import orphan_machines
 from bot.views.amounts import count, duration
 from workers.api import Deployments
 from workers.decision.ceiling import raised
@@ -97,7 +97,7 @@ def status(*, as_json: bool) -> Work:
         console = Console(file=out, highlight=False, emoji=False, soft_wrap=True)
         console.print(_table(found, now) if found else "Nothing is running.")
         if unknown := deployments.orphans():
-            console.print(Text(f"{orphans.summary(unknown)}. `mixtral-bot machines` lists them."))
+            console.print(Text(f"{orphan_machines.summary(unknown)}. `mixtral-bot machines` lists them."))
         if found and away is not None:
             console.print(Text(_away(away)))
         for name in lost:

@@ -21,8 +21,10 @@ from bot.language.values import replicas as replicas_of
 from bot.slack.message import JSON
 from bot.views import launch_form as form
 from bot.views.launch_form import Entered
+from recipes.hidden import hidden
 
 MAX_LISTED = 100
+NOTHING_YET = "Nothing was started."
 LATEST = 32_503_680_000
 """The year 3000 as Unix time."""
 HIDDEN = "…"
@@ -188,8 +190,10 @@ def _text(value: Any, block: str, field: str) -> str:
     text = value.get(field) if isinstance(value, dict) else None
     if not isinstance(text, str):
         return ""
-    if len(text) > form.MAX_TEXT:
+    if mark := hidden(text):
         raise WrongInput(
-            block, f"This has {len(text):,} characters; at most {form.MAX_TEXT:,} fit. Nothing was started."
+            block, f"This contains the hidden character {mark}: type it instead of pasting it. {NOTHING_YET}"
         )
+    if len(text) > form.MAX_TEXT:
+        raise WrongInput(block, f"This has {len(text):,} characters; at most {form.MAX_TEXT:,} fit. {NOTHING_YET}")
     return text

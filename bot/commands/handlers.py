@@ -47,7 +47,7 @@ from bot.language.question import Question
 from bot.prompting.drafts import ChoiceDraft
 from bot.prompting.routing import NotRouted, route
 from bot.slack.message import NOTHING, Message
-from bot.views import end_question, missing_workers, orphans
+from bot.views import end_question, missing_workers, orphan_machines
 from bot.views import endpoint as endpoint_view
 from bot.views import help as help_view
 from bot.views import logs as logs_view
@@ -122,7 +122,7 @@ def status(command: Status, caller: Caller, context: CommandContext) -> Message:
         # Without their logs, the people who may see them are not known.
         lost = () if caller.outside else context.deployments.lost()
         away = missing_workers.in_list(context.deployments.workers_away()) if shown else ""
-        unknown = orphans.in_list(context.deployments.orphans()) if caller.user in context.admins else ""
+        unknown = orphan_machines.in_list(context.deployments.orphans()) if caller.user in context.admins else ""
         warnings = "\n".join(filter(None, (away, unknown)))
         return status_view.overview(shown, context.now(), lost=lost, away=warnings)
     state = named(command.name, "status {}", caller, context)

@@ -183,12 +183,17 @@ def _complete(command: Launch, context: CommandContext) -> Recipe:
 
 def _taken(taken: NameTaken, command: Launch, caller: Caller, context: CommandContext) -> CommandError:
     """The error for a name that another deployment has. Its details are shown only to people who may see it."""
-    names = {state.name for state in context.deployments.all()}
+    names = {state.name for state in context.deployments.all()} | set(context.deployments.lost())
     free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
     hint = command_text(replace(command, name=free))
     holder = context.deployments.by_id(taken.holder)
     if holder is None:
-        return CommandError(escape(str(taken)), hint=hint, about="name")
+        return CommandError(
+            f"The name *{taken.name}* is that of a deployment whose log is no longer in Redis: its machines may run on "
+            "and cost money until their leases end (`mixtral-bot machines` lists them). Choose another name.",
+            hint=hint,
+            about="name",
+        )
     if not context.sight.sees(caller.viewer, holder):
         return CommandError(f"The name *{taken.name}* is taken. Choose another name.", hint=hint, about="name")
     link = context.channels.card_link(holder.id)

@@ -37,6 +37,7 @@ from bot.language.share_words import share, unshare
 from bot.language.suggestions import joined
 from bot.language.typed_text import plain, straight, unquoted
 from bot.language.values import InvalidValue, Options, environment, limits, name, quoted, replicas, shown
+from recipes.hidden import hidden
 
 LAUNCH_FLAGS = (
     *("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price"),
@@ -70,6 +71,9 @@ def parse(text: str) -> Command | UsageError:
 
 def _command(word: str, text: str) -> Command | UsageError:
     """The command `word` with what follows the first word of `text`."""
+    if word != "ask" and (mark := hidden(text)):
+        sentence = f"The command contains the hidden character {mark}. Type the command instead of pasting it."
+        return UsageError(sentence=sentence, usage=usage(word))
     try:
         return _parse(word, _first_word(plain(text, mentions=word in ("cost", "key", "share", "unshare")))[1])
     except InvalidValue as wrong:

@@ -17,7 +17,7 @@ def plain(text: str, *, mentions: bool = False) -> str:
 
     `mentions`: those of people and channels stay, so that `<@U1|robin>` is `<@U1>`.
     """
-    text = _MARKUP.sub(_kept if mentions else _typed, text)
+    text = _MARKUP.sub(_kept if mentions else _typed, text.replace("\x00", ""))
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()
 
 

@@ -1,7 +1,6 @@
 """PURE: the parsers of the values in commands. Each returns the value, or raises InvalidValue."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
@@ -10,6 +9,7 @@ from msgspec import Struct
 
 from bot.language.command import MAX_NAME, SLASH
 from recipes.accelerators import parse
+from recipes.hidden import hidden, visible
 from recipes.replicas import MAX_REPLICAS
 from recipes.schema import RecipeError
 from workers.placement.limits import Limits
@@ -52,7 +52,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 def shown(text: str, limit: int = 40) -> str:
     """A person's text, cut to `limit` characters for a sentence."""
-    text = " ".join(text.split())
+    text = " ".join(visible(text).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
@@ -116,8 +116,8 @@ def environment(pairs: Iterable[str]) -> dict[str, str]:
                 f"{key} looks like a secret, and secrets never pass through Slack. "
                 f"Set it in the worker's environment, and name it under `secrets:` in the recipe."
             )
-        if any(unicodedata.category(character) == "Cc" and character not in "\t\n" for character in value):
-            raise InvalidValue(f"--env {key} contains a control character, which no environment holds. Leave it out.")
+        if mark := hidden(value):
+            raise InvalidValue(f"--env {key} contains the hidden character {mark}. Leave it out.")
         if key in found:
             raise InvalidValue(f"--env {key} is given twice. Leave one of them out.")
         found[key] = value

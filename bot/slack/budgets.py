@@ -1,50 +1,47 @@
 """Slack's rate budgets, kept in Redis and shared by all processes of the bot."""
 
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from msgspec import Struct
+import msgspec
+from msgspec import MsgspecError, Struct
 from redis import Redis
 
-# A generic cell rate algorithm. The key holds the time at which the bucket is full again, in milliseconds of Redis'
-# clock, since clocks of processes may differ. Reply: 0 if the call may be made, else milliseconds to wait.
-_TAKE = """
+from bot.slack.allowance import Allowance, fresh, refused, taken
+
+# Redis' clock, since clocks of processes may differ.
+_READ = """
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local full = tonumber(redis.call('GET', KEYS[1]) or 0)
-if full < now then full = now end
-local wait = full - now - tonumber(ARGV[2])
-if wait > 0 then return math.ceil(wait) end
-full = full + tonumber(ARGV[1])
-redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil(full - now) + 1000)
-return 0
+return {time[1] * 1000 + math.floor(time[2] / 1000), redis.call('GET', KEYS[1]) or ''}
 """
 
-# Allows no call before `now + ARGV[1]`, and no burst after it.
-_HOLD = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local held = now + tonumber(ARGV[1]) + tonumber(ARGV[2])
-local full = tonumber(redis.call('GET', KEYS[1]) or 0)
-if held > full then
-  redis.call('SET', KEYS[1], string.format('%.0f', held), 'PX', math.ceil(held - now) + 1000)
-end
-return 0
+# Writes only over what was read: of processes that take at once, one takes first.
+_WRITE = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
 """
+
+KEPT = timedelta(days=1)
+"""Time for which a rate is kept that is not used. After it, the rate is the documented one again."""
+CONTENDED = timedelta(seconds=0.05)
+"""Time until the next attempt if other processes took from the budget at each attempt."""
+ATTEMPTS = 20
 
 NOW = timedelta()
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Allowance).decode
+
 
 class MethodBudget(Struct, frozen=True):
-    """A rate limit: sustained calls per minute, and calls in a burst after a pause."""
+    """A rate limit: sustained calls per minute at first, and calls in a burst after a pause."""
 
     per_minute: int
     burst: int
-
-    @property
-    def interval_ms(self) -> float:
-        return 60_000 / self.per_minute
 
 
 # Burst and refill of a minute together stay within the tier. https://docs.slack.dev/apis/web-api/rate-limits
@@ -70,9 +67,10 @@ LIMITS = {
     "agents.sessions.setStatus": TIER_3,
     "assistant.threads.setStatus": SPECIAL,
 }
-"""By Web API method. `chat.postMessage` counts for each channel, the others for the whole workspace.
+"""By Web API method. A rate rises until Slack refuses a call (`allowance`).
 
-Methods that are not listed are called too rarely to reach a limit.
+`chat.postMessage` counts for each channel, the others for the whole workspace. Methods that are not listed are called
+too rarely to reach a limit.
 """
 
 
@@ -81,30 +79,54 @@ class Budgets:
 
     def __init__(self, redis: Redis, limits: Mapping[str, MethodBudget] = LIMITS) -> None:
         self._limits = limits
-        self._take: Any = redis.register_script(_TAKE)
-        self._hold: Any = redis.register_script(_HOLD)
+        self._read: Any = redis.register_script(_READ)
+        self._write: Any = redis.register_script(_WRITE)
 
     def take(self, method: str, channel: str = "", *, leave: int = 0) -> timedelta:
         """Take one call of a method: return zero if it may be made, else the time until the next attempt.
 
         `leave`: number of calls that stay available to others.
         """
-        budget = self._limits[method]
-        room = max(0, budget.burst - 1 - leave) * budget.interval_ms
-        wait = self._take([_key(method, channel)], [budget.interval_ms, room])
-        return timedelta(milliseconds=int(wait))
+        limit = self._limits[method]
+        for _ in range(ATTEMPTS):
+            before, now, allowance = self._stored(method, channel)
+            after, wait = taken(allowance, now, per_minute=limit.per_minute, burst=limit.burst, leave=leave)
+            if wait > 0:
+                return timedelta(milliseconds=math.ceil(wait))
+            if self._put(method, channel, before, after):
+                return NOW
+        return CONTENDED
 
     def hold(self, method: str, retry_after: timedelta, channel: str = "") -> None:
-        """Block the method for `retry_after`: Slack answered 429."""
-        budget = self._limits[method]
-        room = (budget.burst - 1) * budget.interval_ms
-        self._hold([_key(method, channel)], [retry_after.total_seconds() * 1000, room])
+        """Block the method for `retry_after`, and halve its rate: Slack answered 429."""
+        limit = self._limits[method]
+        for _ in range(ATTEMPTS):
+            before, now, allowance = self._stored(method, channel)
+            pause = retry_after.total_seconds() * 1000
+            after = refused(allowance, now, pause, per_minute=limit.per_minute, burst=limit.burst)
+            if self._put(method, channel, before, after):
+                return
+
+    def _stored(self, method: str, channel: str) -> tuple[bytes, float, Allowance]:
+        now, stored = self._read([_key(method, channel)])
+        if stored:
+            with suppress(MsgspecError):
+                return stored, float(now), _decode(stored)
+        return stored, float(now), fresh(self._limits[method].per_minute, float(now))
+
+    def _put(self, method: str, channel: str, before: bytes, after: Allowance) -> bool:
+        kept = int(KEPT.total_seconds() * 1000)
+        return bool(self._write([_key(method, channel)], [before, _encode(after), kept]))
 
 
 def budget_of(method: str, channel: str) -> str:
     """Return the name of the budget that a call takes from: of the method, or of the method in a channel."""
-    return f"{method}:{channel}" if method == "chat.postMessage" else method
+    return f"{method}:{channel}" if _is_by_channel(method) else method
 
 
 def _key(method: str, channel: str) -> str:
-    return f"mixtral:rate:{budget_of(method, channel)}"
+    return f"mixtral:pace:{method}:{channel}" if _is_by_channel(method) else f"mixtral:pace:{method}"
+
+
+def _is_by_channel(method: str) -> bool:
+    return method == "chat.postMessage"

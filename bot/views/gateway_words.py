@@ -14,10 +14,10 @@ def notice(told: GatewayNotice) -> Message:
         case "wrong_keys":
             sentence = (
                 f"*Wrong keys at the gateway.* {told.number} requests with a wrong key came from "
-                f"`{escape(told.source)}`. The gateway refused them, and answers 429 while more than 60 come within "
-                "a minute. Requests with a valid key are served. If a colleague's program sends a revoked "
-                "key, give it a new one (`/mixtral key NAME new`); otherwise block the address in the firewall of the "
-                "gateway's host."
+                f"`{escape(told.source)}`. The gateway refused them, and answers 429 to further ones while more than "
+                "60 come within a minute. Requests with a valid key are served. "
+                "If a colleague's program sends a revoked key, give it a new one (`/mixtral key NAME new`); "
+                "otherwise block the address in the firewall of the gateway's host."
             )
         case "files":
             sentence = (

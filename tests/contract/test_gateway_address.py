@@ -11,11 +11,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes.haproxy import Gateway, wait_for
-from workers.gateway import address
+from workers.gateway import address, run
 from workers.gateway.address import is_taken, wait_until_free
 from workers.gateway.errors import GatewayError
+from workers.gateway.haproxy import Haproxy
+from workers.gateway.table import RoutingTable
 from workers.processes import Child, Children
 from workers.sandbox.valkey import free_port
 from workers.settings import from_environ
@@ -60,6 +63,31 @@ def test_the_second_gateway_is_told_whose_the_first_one_is(folder):
             wait_until_free(settings(folder, gateway.port), "i-first", threading.Event())
     finally:
         gateway.stop()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "", "*"])
+def test_two_haproxies_that_start_at_once_do_not_share_an_address(folder, host, monkeypatch):
+    """Both have found the address free: the second one to bind it ends, instead of taking a part of the requests."""
+    (folder / "a").mkdir()
+    (folder / "b").mkdir()
+    first, second = Gateway(folder / "a", installation="i-first"), Gateway(folder / "b", installation="i-b")
+    second.port, second.shape = first.port, replace(second.shape, bind=f"{host}:{first.port}")
+    second.haproxy = Haproxy(second.shape, second.folder)
+    first.start()
+    try:
+        second.haproxy.prepare(RoutingTable())
+        second.children.start(second.haproxy.child(second.folder / "haproxy.log"))
+        wait_for(lambda: "cannot bind" in (second.folder / "haproxy.log").read_text(), "the second one has said why")
+        url = f"http://127.0.0.1:{first.port}/health"
+        assert {httpx.get(url).headers["x-mixtral-installation"] for _ in range(40)} == {"i-first"}
+        assert not second.haproxy.up()
+        second.children.stop()
+        monkeypatch.setattr(run, "UP_WITHIN", run.UP_WITHIN * 0)
+        with pytest.raises(GatewayError, match="in use by the gateway of the installation i-first, and this is i-b"):
+            run._wait_until_up(second.haproxy, settings(folder, first.port), threading.Event(), "i-b")
+    finally:
+        second.stop()
+        first.stop()
 
 
 @pytest.mark.usefixtures("impatient")

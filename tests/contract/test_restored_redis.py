@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from slack_sdk import WebClient
 
-from bot.cards.orphan_reports import REPORTED, OrphanReports
+from bot.cards.orphan_reports import OrphanReports, reported
 from bot.cli import operate_command
 from bot.sandbox import server
 from bot.sandbox.seed import BOT_TOKEN
@@ -184,12 +184,12 @@ def test_a_bot_that_dies_while_it_reports_leaves_one_message(company, files, sla
     admin = Admin(company, slack)
     company.settle(worker, rounds=40)
     admin.look()
-    for field, value in company.redis.hgetall(f"{REPORTED}:{ADA}").items():
+    for field, value in company.redis.hgetall(reported(ADA)).items():
         assert not value.startswith(b"begun")
-        company.redis.hset(f"{REPORTED}:{ADA}", field, report_of(admin))
+        company.redis.hset(reported(ADA), field, report_of(admin))
     admin.look()
     assert len(admin.heard()) == 1
-    assert not any(value.startswith(b"begun") for value in company.redis.hvals(f"{REPORTED}:{ADA}"))
+    assert not any(value.startswith(b"begun") for value in company.redis.hvals(reported(ADA)))
 
 
 def report_of(admin):

@@ -1,5 +1,6 @@
 """The door of Slack: text of commands and messages, envelopes, and payloads of Block Kit, through Bolt's own app."""
 
+import json
 import time
 from typing import Any
 
@@ -10,6 +11,8 @@ from bot.prompting.drafts import ConfigDraft, LaunchDraft
 from bot.sandbox.seed import BOT_USER, TEAM_ID
 from bot.slack.payload import Malformed, checked
 from bot.views import alerts, answer, approval, ask_form, channel_config, end_question, launch_form, refusal, scale
+from bot.views.escape import INVISIBLE_JOINER
+from recipes.hidden import hidden
 from tests.fuzz.fuzzing import fuzz
 from tests.person import ADA, MIXTRAL, ROBIN
 
@@ -229,7 +232,8 @@ def test_text_of_commands_and_messages(bot, errors, seeded):
             case _:
                 said = sends(bot, command(text, mutator.rng.choice((ROBIN, ADA))))
                 assert said is None or said.body is not None
-                assert "\x00" not in (said.body if said else "")
+                shown = json.loads(said.body)["text"] if said and said.body else ""
+                assert not hidden(shown.replace(INVISIBLE_JOINER, ""))
 
     fuzz("slash", once, errors, grown=lambda: check_keys(bot))
 

@@ -3,7 +3,7 @@
 INTRODUCTION = """# What holds under load and attack
 
 Each row is an attack, a failure or a load, what happens, and the tests that show it. A test checks that they exist. What
-is measured rather than tested is printed by `make bench`. [The soak](../soak.md) has everything at once.
+is measured rather than tested is printed by `make bench`. `make soak` has everything at once.
 """
 
 CASES = {
@@ -12,6 +12,26 @@ CASES = {
         "tests/contract/test_worker_hosts.py::test_a_host_with_another_installation_s_id_neither_judges_buys_nor_ends",
         "tests/contract/test_identity.py::test_a_home_without_an_id_takes_the_one_of_redis",
         "tests/contract/test_identity.py::test_a_different_id_is_refused_with_both_ids_and_the_way_out",
+    ),
+    "A launch is kept trying for days on a dry ladder, or thousands of replicas are gone: the state has the size of what runs.": (
+        "tests/unit/workers/deployment/test_working_set.py::test_the_state_of_a_dry_ladder_does_not_grow_with_the_days",
+        "tests/unit/workers/deployment/test_working_set.py::test_the_next_step_is_as_if_no_attempt_had_left",
+        "tests/unit/workers/deployment/test_working_set.py::test_of_thousands_of_lost_replicas_the_newest_are_kept_with_the_first_that_was_ready_and_the_sums",
+        "tests/unit/workers/deployment/test_working_set.py::test_a_fold_of_twice_as_many_events_calls_twice_as_many_functions",
+    ),
+    "Ten thousand idle connections, unfinished headers, wrong keys without end: who has a key is served.": (
+        "tests/contract/test_gateway_sources.py::test_ten_thousand_connections_that_asked_for_health_do_not_silence_a_key",
+        "tests/contract/test_gateway_sources.py::test_unfinished_headers_of_one_source_are_few_and_end_soon",
+        "tests/contract/test_gateway_sources.py::test_silent_connections_of_many_sources_leave_a_reserve_for_who_has_shown_a_key",
+        "tests/contract/test_gateway_sources.py::test_wrong_keys_are_counted_slowed_and_end_their_connection_while_a_valid_one_is_served",
+        "tests/scenario/test_gateway_alerts.py::test_wrong_keys_are_told_to_the_admins_once_an_hour",
+        "tests/unit/workers/gateway/test_capacity.py::test_connections_fit_into_memory_and_files",
+    ),
+    "A disk is full, or a key is revoked while a stream of it runs: what is revoked is closed first, and its streams end.": (
+        "tests/contract/test_gateway_closing.py::test_on_a_full_disk_a_revoked_key_is_closed_and_a_new_one_opened",
+        "tests/contract/test_gateway_closing.py::test_on_a_full_disk_an_ended_deployment_is_closed",
+        "tests/contract/test_gateway_closing.py::test_a_stream_of_a_revoked_key_ends_and_those_of_other_keys_go_on",
+        "tests/scenario/test_gateway_alerts.py::test_files_that_cannot_be_written_are_told_with_cause_and_mend",
     ),
     "Two installations use one gateway port: the second does not start.": (
         "tests/contract/test_gateway_address.py::test_of_two_installations_on_one_port_the_second_does_not_start",
@@ -30,6 +50,18 @@ CASES = {
         "tests/unit/bot/cli/test_check_redis.py::test_a_memory_that_is_almost_full_and_a_slow_redis_are_reported_before_they_fail",
         "tests/unit/bot/cli/test_check_redis.py::test_a_host_and_a_process_that_are_frozen_are_named_beside_those_that_answer",
     ),
+    "Redis is read-only, full or slow: commands are answered with cause and mend, and nothing is bought that cannot be stored.": (
+        "tests/contract/test_redis_faults.py::test_a_command_is_answered_with_cause_consequence_and_mend",
+        "tests/contract/test_redis_faults.py::test_nothing_is_bought_while_no_intent_can_be_stored",
+        "tests/contract/test_redis_faults.py::test_a_machine_whose_creation_cannot_be_stored_is_kept_and_no_second_is_bought",
+        "tests/contract/test_redis_faults.py::test_a_machine_outlives_a_fault_that_is_shorter_than_its_lease_and_else_ends_itself",
+        "tests/scenario/test_failing_redis.py::test_the_channel_and_the_admins_hear_once_what_redis_refuses_and_once_that_it_works",
+    ),
+    "Redis is restored from an old copy: machines that it does not know are reported with their price, and never ended.": (
+        "tests/contract/test_restored_redis.py::test_machines_that_a_restored_redis_does_not_know_are_never_ended_and_recorded_with_their_price",
+        "tests/contract/test_restored_redis.py::test_the_admins_hear_of_them_once_with_their_price_and_what_to_do",
+        "tests/contract/test_restored_redis.py::test_no_token_is_used_twice_after_a_restore",
+    ),
     "The clock is set back two hours, or forward thirty: lists, probes and leases go on, and a lease that ends too late is corrected.": (
         "tests/contract/test_places.py::test_a_clock_that_is_set_back_does_not_stop_the_lists",
         "tests/contract/test_places.py::test_a_clock_that_is_set_back_does_not_stop_the_probes",
@@ -44,6 +76,8 @@ CASES = {
         "tests/unit/bot/slack/test_fair_share.py::test_an_item_waits_for_at_most_one_of_each_other_channel",
     ),
     "A thousand replicas answer their probes slowly, or hang: a new replica is probed first.": (
+        "tests/scenario/test_thousands.py::test_slow_replicas_do_not_delay_a_new_one",
+        "tests/unit/workers/control/test_probing.py::test_a_thousand_replicas_that_hang_do_not_delay_a_new_one",
         "tests/unit/workers/control/test_turns.py::test_an_urgent_call_begins_next_however_many_others_wait",
         "tests/unit/workers/control/test_turns.py::test_calls_that_hang_leave_a_quarter_to_urgent_ones",
         "tests/unit/workers/serving/test_exchange.py::test_no_answer_and_no_failure_leaves_a_connection_or_a_descriptor_open",
@@ -72,6 +106,19 @@ CASES = {
     "A cloud, a console or an engine quotes a secret: it is masked before it is in an event or on a card.": (
         "tests/contract/test_masking.py::test_a_secret_that_a_cloud_a_console_or_an_engine_quotes_is_in_no_event_and_no_card",
         "tests/contract/test_masking.py::test_every_event_with_words_of_others_has_a_case",
+    ),
+    "A cloud gives no answer to a launch call: the next rung is asked beside it, and of two machines one is ended at once.": (
+        "tests/contract/test_silence.py::test_a_call_that_is_silent_for_ever_ends_on_the_next_rung_within_20_seconds",
+        "tests/contract/test_silence.py::test_of_two_machines_the_dearer_one_is_ended_at_once",
+        "tests/contract/test_silence.py::test_a_lost_answer_is_looked_for_by_its_token_booked_and_ended",
+        "tests/contract/test_silence.py::test_the_ceiling_holds_for_both_and_the_silent_one_gives_its_place_up_after_a_minute",
+        "tests/crash/test_silence.py::test_no_schedule_of_silence_kills_and_late_answers_keeps_two_machines",
+    ),
+    "Text contains NUL or hidden characters, or MIXTRAL_ADMINS no user ids: it is refused at the door, and named.": (
+        "tests/unit/bot/language/test_hidden.py::test_a_command_with_a_hidden_character_is_refused_and_named",
+        "tests/unit/bot/test_admins_setting.py::test_what_is_no_id_is_refused_at_start_with_the_place_where_ids_are_found",
+        "tests/unit/bot/language/test_hidden.py::test_a_recipe_with_a_hidden_character_is_refused_with_its_line",
+        "tests/unit/bot/language/test_hidden.py::test_a_question_keeps_what_a_person_pasted_except_nul",
     ),
     "An intent is carried out again after a crash: its machine is looked for before it is asked for.": (
         "tests/contract/test_control_loop.py::test_an_intent_that_is_replayed_is_looked_for_first_for_a_cloud_forgets_tokens",

@@ -71,10 +71,22 @@ def flat(text: str | None) -> str:
 
 @cache
 def recorded() -> frozenset[str]:
-    """The events that the code appends as facts: by `Log.record`, or by `append` of the observers' recorder."""
+    """The events that the code appends as facts: by `Log.record`, or by `append` of the observers' recorder.
+
+    Those that are made where a cloud is called are found by what the functions of these modules return.
+    """
     names = {event.__name__ for event in get_args(events.AnyEvent)}
     functions = [n for tree in modules().values() for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-    return frozenset(name for function in functions for name in _recorded_by(function) if name in names)
+    made = {name for path, tree in modules().items() if path.name in CALLERS for name in _returned(tree)}
+    return frozenset(names & (made | {name for function in functions for name in _recorded_by(function)}))
+
+
+CALLERS = ("creating.py", "terminating.py")
+
+
+def _returned(tree: ast.Module) -> set[str]:
+    returned = [node.returns for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.returns]
+    return {name.id for returns in returned for name in ast.walk(returns) if isinstance(name, ast.Name)}
 
 
 def _recorded_by(function: ast.FunctionDef) -> set[str]:

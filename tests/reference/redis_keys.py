@@ -1,10 +1,11 @@
 """Type and content of each Redis key. A test compares this table with the keys in the source."""
 
 KEYS = {
-    "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. Expires 30 days after the deployment ended."),
+    "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. A snapshot replaces the events of a long log. Expires 30 days after the deployment ended."),
     "mixtral:installation": ("string", "Id of the installation, which tags every machine. Set once, by the first worker."),
     "mixtral:feed": ("stream", "One entry for each appended event: the deployment (`d`) and the version (`v`). About 100,000 entries are kept."),
     "mixtral:ledger": ("stream", "The requests, reservations, machines and ends of all deployments, with their prices (JSON), for as long as Redis keeps them."),
+    "mixtral:ledger:book": ("string", "The fold of `mixtral:ledger` up to one of its entries (JSON), so that jobs read only later ones. It is made again if it is lost."),
     "mixtral:ledger:tokens": ("stream", "Counts of the tokens that each replica has processed (JSON), for as long as Redis keeps them."),
     "mixtral:audit": ("stream", "The audit: every command, press, decision, denial and paid call (JSON), without keys and texts. The ids `1-0`, `2-0`, … have no gap."),
     "mixtral:audit:bounds": ("hash", "Numbers of the oldest entry of the audit that is kept (`first`), and of the newest (`last`)."),
@@ -14,7 +15,7 @@ KEYS = {
     "mixtral:keys": ("hash", "Key of the launcher, by the deployment's id. Secret."),
     "mixtral:keys:<deployment>": ("hash", "Further keys of a deployment: `replica`, `bot`, and one field for each further key id. Secret."),
     "mixtral:key_uses:<deployment>": ("hash", "When each key of a deployment was last used, in Unix seconds, by the key's id. Expires 30 days after the last use."),
-    "mixtral:gateway_notices": ("hash", "What the gateway tells the admins (JSON): wrong keys by their source, and files that cannot be written. Expires after 1 day."),
+    "mixtral:gateway:notices": ("hash", "What the gateway tells the admins (JSON): wrong keys by their source, and files that cannot be written. Expires after 1 day."),
     "mixtral:gateway_told:<admin>:<name>": ("string", "Marks an admin as told of one of these notices. Expires after 1 hour."),
     "mixtral:policy": ("string", "The policy that is in force (JSON), which the bot read from the file of `MIXTRAL_POLICY`."),
     "mixtral:budget_warning:<limit>:<percent>": ("hash", "The ts of each warning that this percentage of a budget is used, by the person or channel that was warned. Expires after 40 days."),
@@ -48,6 +49,6 @@ KEYS = {
     "mixtral:direct": ("hash", "Requests to one person by a direct message, and offered keys without the keys (JSON), by a random id, until they are settled."),
     "mixtral:asked_for:<deployment>:<deed>:<user>": ("string", "Id of the request by which a person asked for this action, so that it is not sent twice. Expires after 1 day; for a key, after 7."),
     "mixtral:told:home:<user>": ("string", "Marks the Home tab of a person of another company as emptied. Expires after 10 minutes."),
-    "mixtral:rate:<method>": ("string", "Time, in Unix milliseconds, at which the budget of a Slack method is full again. Expires 1 second later."),
-    "mixtral:rate:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
+    "mixtral:pace:<method>": ("string", "The budget of a Slack method (JSON): how many calls of a burst are used up, when that was so, the calls per minute that are tried and that are known to be allowed, until when Slack has blocked it; times in Unix milliseconds. Expires 1 day after the last call."),
+    "mixtral:pace:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
 }  # fmt: skip

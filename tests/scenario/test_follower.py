@@ -16,12 +16,14 @@ from bot.cards import card_message as cards
 from bot.cards import follower
 from bot.cards.follower import POSITION, Follower
 from bot.cards.launch_record import LAUNCHES
+from bot.cards.ticks import SHARE
 from bot.sandbox import server
 from bot.sandbox.seed import BOT_TOKEN
 from bot.sandbox.stand_in import Settings
-from bot.slack.budgets import Budgets
+from bot.slack.budgets import LIMITS, Budgets, MethodBudget
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
+from bot.views import card as views
 from bot.views.card import card as view
 from tests import gallery
 from tests.builders.events import KEY
@@ -57,13 +59,13 @@ def _impatient(monkeypatch):
 class Running:
     """A follower in a thread of its own."""
 
-    def __init__(self, valkey_url, slack, **options):
+    def __init__(self, valkey_url, slack, *, limits=LIMITS, **options):
         self.woken = []
         self.url = valkey_url
         self._stop = threading.Event()
         self._redis = Redis.from_url(valkey_url)
         requests = Deployments(self._redis, lambda _: None, {})
-        calls = SlackCalls(web_client(BOT_TOKEN, slack.api_url), Budgets(self._redis))
+        calls = SlackCalls(web_client(BOT_TOKEN, slack.api_url), Budgets(self._redis, limits))
         self.follower = Follower(requests, calls, self._redis, ready=self.woken.append, lease_for=LEASE, **options)
         self._thread = threading.Thread(target=self.follower.run, args=(self._stop,))
 
@@ -319,6 +321,36 @@ def test_the_elapsed_time_goes_on_while_nothing_else_happens(redis, robin, follo
     with follow():
         card(robin, "fast is starting")
         card(robin, "5 s so far")
+
+
+def test_cards_of_which_only_the_cost_changes_use_a_part_of_the_budget_and_a_change_is_shown_before(
+    redis, robin, follow, monkeypatch
+):
+    """Ten cards whose costs change four times a second use the whole budget of 40 updates a second by themselves."""
+    for module in (views, follower):
+        monkeypatch.setattr(module, "MONEY_EVERY", timedelta(seconds=0.25))
+    paid = offer("gcp r-a", 8)
+    told = [story(f"fast{n}", f"d000000{n:05}").planned(paid).asked(paid).created() for n in range(10)]
+    for each in told:
+        append(redis, each.ready().published().tested())
+    began = time.monotonic()
+
+    def clock():
+        return datetime.now(UTC) + timedelta(hours=time.monotonic() - began)
+
+    wide = dict.fromkeys(LIMITS, MethodBudget(60_000, 600))
+    with follow(limits=wide, clock=clock, updates_per_minute=2_400):
+        robin.wait_for(lambda p: len(of_kind(p, "mixtral_card")) == 10, 20)
+        time.sleep(1)
+        before = len(robin.calls("chat.update"))
+        time.sleep(3)
+        ticks = len(robin.calls("chat.update")) - before
+        append(redis, told[7].stopped())
+        robin.wait_for(lambda p: any("shutting down" in words(m) for m in of_kind(p, "mixtral_card")), 20)
+        meanwhile = len(robin.calls("chat.update")) - before - ticks
+    assert ticks <= 3 * 40 * SHARE + 2
+    assert ticks > 3
+    assert meanwhile <= 5
 
 
 def test_a_card_that_says_the_same_is_not_sent_again(redis, robin, follow):

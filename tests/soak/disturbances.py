@@ -9,8 +9,14 @@ from random import Random
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tests.person import Person
+from workers.clouds.driver import DriverError
+from workers.deployment.events import DeploymentId, LaunchIntended
+from workers.deployment.log import Log
+from workers.deployment.state import fold
+from workers.serving.boot import KEY_VARIABLE
 
 
 class Disturbance(Struct, frozen=True, kw_only=True):
@@ -73,7 +79,25 @@ def of_clouds() -> list[Disturbance]:
         if there := line.machines():
             line.end(rng.choice(there).machine, rng.choice(("preempt", "delete")))
 
+    def launches_late(line: Any, _: Person, rng: Random) -> None:
+        """GCE makes a machine for an attempt that has ended, as after its memory of the call's id."""
+        if all(sighting.machine.cloud != "gcp" for sighting in line.machines()):
+            return  # it would be listed every five minutes only
+        log, ended = Log(line.redis()), []
+        for key in rng.sample(keys := sorted(line.redis().scan_iter("mixtral:d:*")), min(5, len(keys))):
+            id_ = DeploymentId(key.decode().rpartition(":")[2])
+            events = log.read(id_)
+            live = {attempt.request.token for attempt in fold(id_, events).live}
+            asked = [event.request for event in events if isinstance(event, LaunchIntended)]
+            ended += [one for one in asked if one.offers[0].cloud == "gcp" and one.token not in live]
+        if ended:
+            with contextlib.suppress(DriverError):
+                late = rng.choice(ended)
+                one_zone = replace(late, offers=late.offers[-1:])  # has another id at GCE than all zones together
+                line.drivers["gcp"].create(one_zone, {KEY_VARIABLE: "of-another-time"})
+
     return [
+        Disturbance(name="a launch call arrives late", act=launches_late),
         Disturbance(name="a cloud refuses launches", act=refuses),
         Disturbance(name="the answer to a launch is lost", act=loses_a_launch),
         Disturbance(name="another answer of a cloud is lost", act=loses_an_answer),

@@ -11,9 +11,9 @@ from redis import Redis
 
 from workers.clouds.driver import Driver, DriverError, NoAnswer
 from workers.control.creating import Creating
-from workers.control.ending import Ending
-from workers.control.open_calls import Answer, Calls, OpenCalls
+from workers.control.open_calls import Calls, LaunchAnswer, OpenCalls
 from workers.control.purchase_budgets import PurchaseBudgets
+from workers.control.terminating import Terminating
 from workers.decision.budget import why_refused
 from workers.decision.next_step import (
     Abandon,
@@ -118,7 +118,7 @@ class Advance:
         self._gateway = gateway
         self._calls = calls
         self._creating = Creating(log, drivers, self._confidential, self._stamp)
-        self._ending = Ending(log, drivers, self._confidential, self._us, self._stamp)
+        self._terminating = Terminating(log, drivers, self._confidential, self._us, self._stamp)
 
     def __call__(self, deployment: DeploymentId) -> None:
         """Take the deployment's lease, unless it is held, and do steps until `Wait`. Raises DriverError, RedisError."""
@@ -191,7 +191,7 @@ class Advance:
                 logger.info("%s v%d: %s", state.id, state.version, type(step).__name__)
                 self._act(state, step)
 
-    def _heard(self, state: Deployment, number: int, answer: Answer, silent: dict[int, DriverError]) -> None:
+    def _heard(self, state: Deployment, number: int, answer: LaunchAnswer, silent: dict[int, DriverError]) -> None:
         """Append the answer of a call. An unknown one leaves the intent open; the sweeper repeats the nudge."""
         match answer:
             case MachineCreated() | OfferRefused():
@@ -228,7 +228,7 @@ class Advance:
                 event = ReplicaGivenUp(**self._stamp(), attempt=step.attempt, why=step.why, failure=step.failure)
                 self._log.append(state.id, state.version, [event])
             case Terminate(attempt):
-                self._ending(state, attempt)
+                self._terminating(state, attempt)
             case Test(url):
                 self._log.append(state.id, state.version, [self._test(state, url)])
             case Exhaust(why):

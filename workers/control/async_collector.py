@@ -69,14 +69,17 @@ class AsyncCollector(Generic[Key, Answer]):
         """Forget the calls for all other keys. Running calls are not interrupted; their answers are dropped."""
         self._calls = {key: call for key, call in self._calls.items() if key in keys}
 
-    def collect(self, until: float) -> Iterator[tuple[Key, Answer]]:
+    def collect(self, until: float, only: Iterable[Key] | None = None) -> Iterator[tuple[Key, Answer]]:
         """Wait for all calls, at most until `until` (monotonic seconds). Yield key and answer of each that returned.
+
+        `only`: the keys whose calls are waited for and yielded; those of all others stay.
 
         An error that a call raised is logged, whatever its type, and the key may be asked again.
         Answers that the caller has not taken from the iterator are yielded the next time.
         """
-        self._loop.wait(self._calls.values(), until)
-        for key in [key for key, call in self._calls.items() if call.done]:
+        calls = self._calls if only is None else {key: self._calls[key] for key in only if key in self._calls}
+        self._loop.wait(calls.values(), until)
+        for key in [key for key, call in calls.items() if call.done]:
             call = self._calls.pop(key)
             if call.error is None:
                 yield key, call.answer
@@ -84,9 +87,9 @@ class AsyncCollector(Generic[Key, Answer]):
                 unexpected = None if isinstance(call.error, (WorkersError, OSError)) else call.error
                 logger.warning("%s %s failed: %s", self._name, key, call.error, exc_info=unexpected)
 
-    def has_answers(self) -> bool:
-        """Whether an urgent call has returned and is not collected."""
-        return any(call.done and call.urgent for call in self._calls.values())
+    def is_pending(self, key: Key) -> bool:
+        """Whether the key has an uncollected call."""
+        return key in self._calls
 
 
 class _Loop:

@@ -11,6 +11,7 @@ from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId, EndScheduled, EventId
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
+from workers.deployment.snapshot import ids_in
 from workers.deployment.state import Deployment
 from workers.policy.budgets import Then
 from workers.policy.stored import StoredPolicy
@@ -53,7 +54,7 @@ class BudgetStops:
             return
         ids = {event_id(state.id, standing) for standing in due} - self._scheduled
         if ids:
-            before = {event.event_id for event in self._log.read(state.id)} & ids
+            before = set(ids_in(self._log.read(state.id))) & ids
             self._scheduled |= before
             events = [EndScheduled(event_id=id_, at=now, until=until, by="") for id_ in sorted(ids - before)]
             if events:

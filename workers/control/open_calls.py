@@ -11,7 +11,7 @@ from workers.clouds.driver import NoAnswer
 from workers.decision.silence import UNKNOWN_AFTER
 from workers.deployment.events import MachineCreated, OfferRefused
 
-Answer: TypeAlias = MachineCreated | OfferRefused | BaseException
+LaunchAnswer: TypeAlias = MachineCreated | OfferRefused | BaseException
 """What a call returned, or raised."""
 
 LOOK_EVERY = 1.0
@@ -29,7 +29,7 @@ class Calls(Protocol):
         """How long each call has been open. One that is older than UNKNOWN_AFTER is not: its answer is unknown."""
         ...
 
-    def answered(self) -> list[tuple[int, Answer]]:
+    def answered(self) -> list[tuple[int, LaunchAnswer]]:
         """Wait a short time for answers and return them; NoAnswer for a call that is older than UNKNOWN_AFTER."""
         ...
 
@@ -39,7 +39,7 @@ class OpenCalls:
 
     def __init__(self) -> None:
         self._since: dict[int, float] = {}
-        self._answers: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[int, LaunchAnswer]] = queue.SimpleQueue()
 
     def ask(self, attempt: int, call: Callable[[], MachineCreated | OfferRefused], /) -> None:
         self._since[attempt] = time.monotonic()
@@ -49,7 +49,7 @@ class OpenCalls:
         now = time.monotonic()
         return {attempt: timedelta(seconds=now - since) for attempt, since in self._since.items()}
 
-    def answered(self) -> list[tuple[int, Answer]]:
+    def answered(self) -> list[tuple[int, LaunchAnswer]]:
         answers = self._collected()
         for attempt, age in self.ages().items():
             if age >= UNKNOWN_AFTER:
@@ -57,8 +57,8 @@ class OpenCalls:
                 answers.append((attempt, no_answer()))
         return answers
 
-    def _collected(self) -> list[tuple[int, Answer]]:
-        found: list[tuple[int, Answer]] = []
+    def _collected(self) -> list[tuple[int, LaunchAnswer]]:
+        found: list[tuple[int, LaunchAnswer]] = []
         wait = LOOK_EVERY
         while True:
             try:
@@ -71,7 +71,7 @@ class OpenCalls:
 
     def _run(self, attempt: int, call: Callable[[], MachineCreated | OfferRefused]) -> None:
         try:
-            answer: Answer = call()
+            answer: LaunchAnswer = call()
         except BaseException as error:  # noqa: BLE001 - raised in the thread that appends
             answer = error
         self._answers.put((attempt, answer))

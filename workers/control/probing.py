@@ -3,15 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
-from zlib import crc32
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from recipes.schema import ReadinessProbe
 from workers.control.async_collector import AsyncCollector
+from workers.control.probe_history import PROBE_READY_EVERY, Probed, ProbeHistory, next_turn
 from workers.control.recording import Recorder, each
 from workers.decision.verdict import (
     NO_EVIDENCE,
@@ -31,9 +30,6 @@ from workers.machines import Token
 from workers.serving.boot import KEY_VARIABLE, probe_of
 from workers.serving.unready import Unready
 
-PROBE_READY_EVERY = timedelta(seconds=10)
-"""Interval between two probes of a ready replica, as in SkyPilot. Other replicas are probed at every sweep."""
-
 AT_ONCE = 768
 """Maximum number of concurrent probes, unless the limit of descriptors is known; most hosts' is 1,024."""
 
@@ -46,15 +42,17 @@ RECORDED_EVERY = timedelta(seconds=15)
 a reason that differs with every answer must not fill the log.
 """
 
-STARTS = frozenset({Phase.STARTING})
-
 AWAITED = 100
-"""Maximum number of replicas that are also probed between two sweeps. More would cost too much CPU."""
+"""Maximum number of starting replicas that are also probed between two sweeps. More would cost too much CPU."""
+
+AGAIN_AFTER = 0.4
+"""Minimum time between two such rounds, in seconds."""
+
+BATCH = 20
+"""Number of answers after which those of starting replicas are processed: each may cost a write to Redis."""
 
 KEY_REFUSALS = 3
 """Number of refusals of the key in a row after which a starting replica is given up: one may come from a proxy."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Probe(Protocol):
@@ -73,40 +71,6 @@ class Computes(Protocol):
     """Whether the counters of the engine at an address show that it computes tokens. May take seconds."""
 
     async def __call__(self, address: str, *, key: str) -> bool: ...
-
-
-class Probed(Struct, frozen=True, kw_only=True):
-    """The result of one probe of a replica."""
-
-    asked_at: datetime
-    address: str
-    """The address that was probed. The machine's address may have changed before the answer."""
-    failure: Unready | None
-    """Why the readiness probe failed; None if it passed."""
-    key_enforced: bool
-    computing: bool = False
-    """Whether the engine did not answer, and its counters grew."""
-    slow: bool = False
-
-
-class ProbeHistory(Struct, kw_only=True):
-    """State kept for a replica between sweeps. If it is lost, the replica is probed once more."""
-
-    due: datetime
-    failures: int = 0
-    failing_since: datetime | None = None
-    """When the first of the failed probes in a row was sent."""
-    key_refusals: int = 0
-    """Number of refusals of the key in a row."""
-    recorded_at: datetime | None = None
-    """Time of the last recorded reason of failure."""
-    recorded: int = 0
-    """Number of recorded reasons."""
-    slow: bool = False
-    """Whether the last answer was slow."""
-    why: str = ""
-    """The last reason of failure, and the same without secrets: they are read from Redis."""
-    masked: str = ""
 
 
 class Prober:
@@ -135,49 +99,75 @@ class Prober:
         self._keys: dict[DeploymentId, str] = {}
         """Cached: keys never change, and a read for each probe would load Redis."""
         self._seen: dict[Token, ProbeHistory] = {}
+        self._starting: set[DeploymentId] = set()
+        self._again_at = 0.0
         self._probes = AsyncCollector[Token, Probed]("probe", at_once)
 
     def ask(self) -> None:
         """Start to probe each replica that is due."""
-        attempts = self._recorder.attempts(LIVE)
+        attempts = sorted(self._recorder.attempts(LIVE), key=_urgency)
         self._forget(attempts)
+        self._starting = {state.id for state, attempt in attempts if attempt.phase is Phase.STARTING}
+        self._again_at = time.monotonic() + AGAIN_AFTER
         now = self._recorder.now()
-        for state, attempt in sorted(attempts, key=lambda one: one[1].phase is Phase.READY):  # READY ones last
+        for state, attempt in attempts:
             self._start(state, attempt, now)
-
-    def catch_up(self) -> None:
-        """Between two sweeps: process the answers if one is urgent, and probe again those that may become ready."""
-        if self._probes.has_answers():
-            self.collect(until=0)
-        now = self._recorder.now()
-        waiting = [(s, a) for s, a in self._recorder.attempts(STARTS) if self._is_awaited(a)]
-        for state, attempt in waiting[:AWAITED]:
-            self._start(state, attempt, now)
-
-    def _is_awaited(self, attempt: Attempt) -> bool:
-        """Whether it may become ready at any moment. A refused key counts once for each sweep."""
-        seen = self._seen.get(attempt.request.token)
-        return seen is not None and not seen.slow and not seen.key_refusals
 
     def collect(self, until: float) -> None:
         """Process the answers that have arrived by `until` (monotonic seconds)."""
-        each(self._observe, self._recorder.attempts(LIVE), self._probes.collect(until))
+        answers = dict(self._probes.collect(until))
+        attempts = sorted(self._recorder.attempts(LIVE), key=_urgency)
+        answered = [(state, attempt) for state, attempt in attempts if attempt.request.token in answers]
+        for first in range(0, len(answered), BATCH):
+            batch = answered[first : first + BATCH]
+            each(self._observe, batch, [(a.request.token, answers[a.request.token]) for _, a in batch])
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Process the answers of starting replicas, and probe those again that may become ready.
+
+        To be called often: between two sweeps, and where a sweep may take long.
+        """
+        starting = self._find_starting()
+        if not starting:
+            return
+        tokens = {attempt.request.token for _, attempt in starting}
+        each(self._observe, starting, self._probes.collect(time.monotonic(), only=tokens))
+        if time.monotonic() < self._again_at:
+            return
+        self._again_at = time.monotonic() + AGAIN_AFTER
+        awaited = [(s, a) for s, a in self._find_starting() if self._is_awaited(self._seen[a.request.token])]
+        for state, attempt in awaited[:AWAITED]:
+            self._start(state, attempt, self._recorder.now())
+
+    def _find_starting(self) -> list[tuple[Deployment, Attempt]]:
+        """The replicas that were starting at the last sweep, and still are."""
+        states = [state for id_ in self._starting if (state := self._recorder.states.get(id_)) is not None]
+        found = [(state, attempt) for state in states for attempt in state.attempts]
+        return [(s, a) for s, a in found if a.phase is Phase.STARTING and a.request.token in self._seen]
+
+    @staticmethod
+    def _is_awaited(seen: ProbeHistory) -> bool:
+        """Whether it may become ready at any moment. A refusal of the key counts once for each sweep."""
+        return not seen.slow and not seen.key_refusals
 
     def _start(self, state: Deployment, attempt: Attempt, now: datetime) -> None:
         token = attempt.request.token
-        if attempt.machine is None or attempt.machine.address is None:
+        if attempt.machine is None or attempt.machine.address is None or self._probes.is_pending(token):
             return
         settled = attempt.phase is Phase.READY
         seen = self._seen.get(token)
         if seen is None:
             # A new sweeper must not probe all ready replicas, which may be a thousand, in its first sweep.
-            seen = self._seen[token] = ProbeHistory(due=_next_turn(token, now) if settled else now)
+            seen = self._seen[token] = ProbeHistory(due=next_turn(token, now) if settled else now)
         if seen.due - now > PROBE_READY_EVERY:  # the clock was set back
             seen.due = now
         if now >= seen.due or not settled or seen.failures:
             key = self._keys.get(state.id) or self._log.secrets(state.id).replica
             self._keys[state.id] = key
-            asked = probe_of(state.recipe, self._recorder.secrets(state) | {KEY_VARIABLE: key})
+            asked = state.recipe.service.readiness_probe
+            if asked.headers:
+                asked = probe_of(state.recipe, self._recorder.secrets(state) | {KEY_VARIABLE: key})
             urgent = (not settled or seen.failures > 0) and not seen.slow
             self._probes.ask(token, self._probe, asked, attempt, attempt.machine.address, key, now, urgent=urgent)
 
@@ -226,7 +216,7 @@ class Prober:
         return seen.masked
 
     def _count(self, seen: ProbeHistory, token: Token, probed: Probed) -> None:
-        seen.due, seen.slow = _next_turn(token, probed.asked_at), probed.slow
+        seen.due, seen.slow = next_turn(token, probed.asked_at), probed.slow
         failure = probed.failure
         seen.failures = 0 if failure is None else seen.failures + 1
         seen.failing_since = None if failure is None else seen.failing_since or probed.asked_at
@@ -261,8 +251,6 @@ class Prober:
         self._probes.retain(known)
 
 
-def _next_turn(token: Token, after: datetime) -> datetime:
-    """The time of the next probe: one per interval, at an offset that is derived from the token."""
-    offset = PROBE_READY_EVERY * (crc32(token.encode()) / 2**32)
-    elapsed = (after - EPOCH - offset) % PROBE_READY_EVERY
-    return after - elapsed + PROBE_READY_EVERY
+def _urgency(one: tuple[Deployment, Attempt]) -> int:
+    """Starting replicas first, for which somebody waits; ready ones last."""
+    return {Phase.STARTING: 0, Phase.READY: 2}.get(one[1].phase, 1)

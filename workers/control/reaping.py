@@ -8,6 +8,7 @@ from msgspec import MsgspecError
 
 from workers.clouds.driver import Driver
 from workers.control.collector import Collector
+from workers.control.creating import made
 from workers.control.recording import Recorder
 from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.condition import is_ending
@@ -61,6 +62,11 @@ class Reaper:
                 self._unknown.add(machine.token)
                 logger.warning("%s belongs to no deployment that is known; it is not ended", machine.id)
             self._report(sighting)
+        elif attempt.phase not in MAY_COST and attempt.machine is None:
+            # The cloud made it after it had been looked for. It is booked first, because it is billed; then ended.
+            logger.warning("%s was made late for attempt %d of %s; it is ended", machine.id, attempt.number, state.name)
+            self._recorder.append(state, made(self._recorder.stamp(), attempt, machine))
+            self._nudge(state.id)
         elif attempt.phase not in MAY_COST or not is_of(attempt, machine):
             if self._endings.ask(machine.id, driver.terminate, machine.token, whereabouts(machine)):
                 logger.warning("ending %s: it is not, or no longer, part of %s", machine.id, state.name)

@@ -14,6 +14,7 @@ from workers.clouds.driver import Driver
 from workers.control.budget_stops import BudgetStops
 from workers.control.cloud_ends import CloudEnds
 from workers.control.consoles import Consoles
+from workers.control.freeing import NameFreeing
 from workers.control.idling import IdleWatch
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
@@ -24,6 +25,7 @@ from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.repricing import Repricing
 from workers.control.scaling import Autoscaler
+from workers.control.shortening import Shortening
 from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.audit_stream import AuditStream
@@ -46,7 +48,7 @@ logger = logging.getLogger(__name__)
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
 
-CAUGHT_UP_EVERY = 0.4
+CAUGHT_UP_EVERY = 0.2
 """Time in seconds after which answers of starting replicas are processed between two sweeps."""
 
 LEDGER_EVERY = timedelta(minutes=10)
@@ -91,7 +93,7 @@ class Sweeper:
         self._lease = Lease(redis, SWEEPER, control_lease)
         self._pulse = Pulse(redis, WorkerPart.SWEEPER, host)
         self._every = every
-        self._log, self._ledger = log, Ledger(redis)
+        self._log, self._ledger = log, Ledger(redis, whole=True)
         self._completed_at: datetime | None = None
         self._audit, self._audit_kept = AuditStream(redis), audit_kept
         self._trimmed_at: datetime | None = None
@@ -116,6 +118,8 @@ class Sweeper:
         self._repricing = Repricing(redis, self._ledger, environ)
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
+        self._shortening = Shortening(log)
+        self._freeing = NameFreeing(redis, log, machine_lease)
         self._nudger = Nudger(nudge, clock)
         self._redis_failure = ""
         """Why the last sweep failed; empty if it did not."""
@@ -159,6 +163,8 @@ class Sweeper:
         since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
         try:
             added = self._ledger.complete(self._log, since, now)
+            self._ledger.store()
+            self._freeing.look(self._ledger, now)
         except (RedisError, WorkersError, ValueError, KeyError) as error:
             logger.warning("The ledger cannot be completed: %s", error)
             return
@@ -195,8 +201,16 @@ class Sweeper:
             self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
-        for part in (self._scaling, self._tokens, self._repricing, self._budget_stops, self._idling):
+        for part in (
+            self._scaling,
+            self._tokens,
+            self._repricing,
+            self._budget_stops,
+            self._idling,
+            self._shortening,
+        ):
             self._look(part, readable)
+            self._prober.catch_up()
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
         self._pulse.beat()

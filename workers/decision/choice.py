@@ -8,21 +8,21 @@ from decimal import Decimal
 from workers.decision.ceiling import is_over, room
 from workers.decision.mix import Lack, mix_of, open_offers
 from workers.decision.retry_policy import failures_in_a_row
-from workers.decision.zones import Place, place_of
+from workers.decision.zones import Region, region_of
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
 from workers.placement.refusals import MISCONFIGURED, blocking, in_force
 
 
 def launchable(
-    state: Deployment, lacking: Iterable[Lack], now: datetime, without: Container[Place] = ()
+    state: Deployment, lacking: Iterable[Lack], now: datetime, without: Container[Region] = ()
 ) -> tuple[Offer, ...]:
     """The offers for the next call: those of the first of `lacking` that has an open offer; empty if none has one.
 
     None of them is in a place of `without`, or takes the replicas over the deployment's ceiling.
     """
     mix, failures, left = mix_of(state.recipe, spot=state.limits.spot), failures_in_a_row(state), room(state)
-    rungs = [rung for rung in state.rungs if not is_over(rung, left) and place_of(rung.offer) not in without]
+    rungs = [rung for rung in state.rungs if not is_over(rung, left) and region_of(rung.offer) not in without]
 
     def offers(lack: Lack) -> tuple[Offer, ...]:
         return open_offers(

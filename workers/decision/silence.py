@@ -11,7 +11,7 @@ an answer               with a machine: of the two machines, the less ready one 
 from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from workers.decision.zones import Place, place_of
+from workers.decision.zones import Region, region_of
 from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.deployment.state import Deployment
 
@@ -59,10 +59,10 @@ def late(
     )
 
 
-def silent_places(attempts: Iterable[Attempt], late: Container[int]) -> frozenset[Place]:
+def silent_places(attempts: Iterable[Attempt], late: Container[int]) -> frozenset[Region]:
     """The places where a call has no answer, or where it is not known whether one made a machine."""
     return frozenset(
-        place_of(a.offer)
+        region_of(a.offer)
         for a in attempts
         if a.machine is None and (a.number in late or a.phase is Phase.SHUTTING_DOWN)
     )

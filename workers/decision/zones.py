@@ -29,15 +29,15 @@ class Zone(NamedTuple):
     zone: str
 
 
-class Place(NamedTuple):
+class Region(NamedTuple):
     """One region of one cloud. A call without an answer says nothing good of the whole region."""
 
     cloud: str
     region: str
 
 
-def place_of(offer: Offer) -> Place:
-    return Place(offer.cloud, offer.region)
+def region_of(offer: Offer) -> Region:
+    return Region(offer.cloud, offer.region)
 
 
 def zone_of(offer: Offer) -> Zone:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from recipes.schema import Recipe
 from workers.machines import BootReport, Machine, MachineRequest
@@ -24,6 +24,11 @@ Version = NewType("Version", int)
 
 KeyId = NewType("KeyId", str)
 """Identifies a key without being one: `k-3f9a1c`."""
+
+SNAPSHOT_SCHEMA = 1
+"""The schema of the state in a `Snapshotted`. It is raised with each change of the state or its fold without which
+earlier versions would decide otherwise: they treat a snapshot of a higher schema as an event of a newer version.
+"""
 
 FIRST_KEY = KeyId("first")
 """The launcher's key, made with the deployment."""
@@ -414,6 +419,18 @@ class DeploymentEnded(Event, frozen=True, kw_only=True):
     """The cause and how to fix it; None if a person ended it, or the time that was set for its end came."""
 
 
+class Snapshotted(Event, frozen=True, kw_only=True):
+    """The events before this one were replaced by the state that they led to. Then it is the first of the log."""
+
+    version: Version
+    """Of this event."""
+    schema: int
+    state: Raw
+    """The state at the version before, as JSON."""
+    requests: tuple[EventId, ...] = ()
+    """The ids of earlier events that show that a request was carried out, the newest last."""
+
+
 AnyEvent: TypeAlias = (
     Requested
     | ScaleRequested
@@ -454,6 +471,7 @@ AnyEvent: TypeAlias = (
     | TestCompletionAnswered
     | TestCompletionFailed
     | DeploymentEnded
+    | Snapshotted
 )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from redis import Redis
 
-NOTICES = "mixtral:gateway_notices"
+NOTICES = "mixtral:gateway:notices"
 KEPT = timedelta(days=1)
 MOST = 20
 """Maximum number of notices: one attack may come from many sources."""

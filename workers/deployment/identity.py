@@ -5,10 +5,12 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import MsgspecError
 from redis import Redis
 
 from workers.deployment.events import DeploymentId, LaunchIntended
-from workers.deployment.log import KEPT_AFTER_END, Log, UnreadableLog
+from workers.deployment.log import KEPT_AFTER_END, Log
+from workers.deployment.state import fold
 from workers.errors import WorkersError
 
 INSTALLATION = "mixtral:installation"
@@ -71,6 +73,10 @@ def _of_logs(redis: Redis, home: str) -> str:
 def _requested_by(log: Log, deployment: DeploymentId) -> list[str]:
     """The installations in the requests of a log; empty if it cannot be read."""
     try:
-        return [event.request.installation for event in log.read(deployment) if isinstance(event, LaunchIntended)]
-    except UnreadableLog:
+        events = log.read(deployment)
+        first = fold(deployment, events[:1])  # of a shortened log: the state of a snapshot
+    except MsgspecError:
         return []
+    requests = [attempt.request for attempt in first.attempts] if first else []
+    requests += [event.request for event in events if isinstance(event, LaunchIntended)]
+    return [request.installation for request in requests]

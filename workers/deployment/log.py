@@ -17,6 +17,7 @@ from workers.deployment.audit_stream import APPEND as _AUDIT
 from workers.deployment.audit_stream import mark_of
 from workers.deployment.events import (
     FIRST_KEY,
+    SNAPSHOT_SCHEMA,
     AnyEvent,
     DeploymentEnded,
     DeploymentId,
@@ -27,6 +28,7 @@ from workers.deployment.events import (
     LoggedEvent,
     NewerEvent,
     Requested,
+    Snapshotted,
     Version,
 )
 from workers.deployment.keys import BOT, REPLICA, Secrets, new_key
@@ -89,6 +91,15 @@ if (newest[1] and newest[1][1] or '') ~= ARGV[#ARGV] then return 0 end
     + _PLAIN
 )
 
+# The last event is a snapshot: it replaces the events before it.
+_SHORTEN = (
+    _APPEND
+    + """
+redis.call('XTRIM', KEYS[1], 'MINID', version .. '-0')
+return 1
+"""
+)
+
 # The end of a deployment frees its name and deletes its keys in one atomic script.
 _CLOSE = (
     _APPEND
@@ -102,6 +113,15 @@ redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', ARGV[rest + 2] - ARGV[rest + 1])
 return 1
 """
 )
+
+# Only if the log is gone, and the name is still its.
+_FREE = """
+if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[2])
+redis.call('DEL', KEYS[4])
+return 1
+"""
 
 # A key is stored or deleted atomically with its event.
 _ISSUE = (
@@ -155,6 +175,8 @@ def decode(event: bytes) -> LoggedEvent:
         found: LoggedEvent = _decode(event)
     except msgspec.ValidationError:
         return _decode_newer(event)
+    if isinstance(found, Snapshotted) and found.schema > SNAPSHOT_SCHEMA:
+        return _decode_newer(event)
     return found
 
 
@@ -198,10 +220,12 @@ class Log:
         self._redis: Any = redis
         self._plain: Any = redis.register_script(_PLAIN)
         self._intend: Any = redis.register_script(_INTEND)
+        self._shorten: Any = redis.register_script(_SHORTEN)
         self._issue: Any = redis.register_script(_ISSUE)
         self._revoke: Any = redis.register_script(_REVOKE)
         self._close: Any = redis.register_script(_CLOSE)
         self._open: Any = redis.register_script(_OPEN)
+        self._free: Any = redis.register_script(_FREE)
 
     def read(self, deployment: DeploymentId, after: Version = START) -> list[LoggedEvent]:
         """The events after a version, in order. Raises UnreadableLog."""
@@ -236,8 +260,13 @@ class Log:
                 return  # it was lost, or has expired
             seen = later
 
+    def shorten(self, deployment: DeploymentId, seen: Version, snapshot: Snapshotted) -> bool:
+        """Append a snapshot as `append` does, and remove the events before it."""
+        keys, arguments = _appended(deployment, seen, [snapshot])
+        return self._once(deployment, seen, [snapshot], lambda: self._shorten(keys, arguments) == 1)
+
     def version(self, deployment: DeploymentId) -> Version:
-        """Number of events in the log; 0 if there is none."""
+        """Number of events that were appended to the log; 0 if there is none."""
         newest = self._redis.xrevrange(_key(deployment), count=1)
         return Version(int(newest[0][0].split(b"-")[0])) if newest else START
 
@@ -266,6 +295,12 @@ class Log:
     def names(self) -> dict[str, DeploymentId]:
         """Every deployment that has not ended, by name."""
         return {k.decode(): DeploymentId(v.decode()) for k, v in self._redis.hgetall(NAMES).items()}
+
+    def free(self, deployment: DeploymentId, name: str) -> bool:
+        """Free the name of a deployment whose log is gone, and delete its keys. Returns whether it was so."""
+        keys = [_key(deployment), NAMES, KEYS, _keys(deployment)]
+        freed: int = self._free(keys, [name, deployment])
+        return freed == 1
 
     def past(self, since: datetime) -> dict[str, DeploymentId]:
         """The last deployment of each name that ended after `since`, at most KEPT_AFTER_END ago."""

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from msgspec import MsgspecError, Struct
@@ -52,6 +53,19 @@ class Projection:
                 self._read(changed)
                 self._position = position  # last, so that an error before it repeats the read
 
+    def newest(self, deployment: DeploymentId) -> Deployment | None:
+        """The state of its log now, ended or not; None if there is no log. Raises UnreadableLog.
+
+        Only entries after the known ones are read. No other thread is waited for.
+        """
+        known = self._known.get(deployment)
+        if known is not None:
+            with suppress(MsgspecError):
+                for _, entries in self._tails.read({deployment: known.last.version}):
+                    if entries and entries[0] == known.last:
+                        return fold(deployment, [decoded(entry) for entry in entries[1:]], onto=known.state)
+        return fold(deployment, self._log.read(deployment))
+
     def read(self, deployments: Iterable[DeploymentId]) -> None:
         """Update these deployments from their logs, without the feed."""
         with self._lock:
@@ -90,11 +104,11 @@ class Projection:
             return
         try:
             events = [decoded(entry) for entry in entries]
+            state = fold(deployment, events, onto=known.state if known else None)
         except MsgspecError as error:  # a damaged log must not prevent reading the others
             self._report_unreadable(deployment, str(error))
             self._drop(deployment)
             return
-        state = fold(deployment, events, onto=known.state if known else None)
         if state is None:
             if events:
                 self._report_unreadable(deployment, f"its first event is {type(events[0]).__name__}")

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
+from msgspec.json import Decoder
 from msgspec.structs import replace
 
 from recipes.hours import InvalidHours, hours_of, is_open
@@ -40,6 +41,7 @@ from workers.deployment.events import (
     Requested,
     ScaleRequested,
     Shared,
+    Snapshotted,
     StopRequested,
     TestCompletionAnswered,
     TestCompletionFailed,
@@ -136,6 +138,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
     Nothing is decided then: machines may exist that the state does not contain. Leases are extended all the same.
     """
 
+    snapshot: Version = Version(0)
+    """The version of the last snapshot in the log; 0 if there was none."""
+
     @property
     def live(self) -> tuple[Attempt, ...]:
         return tuple(a for a in self.attempts if a.phase in LIVE)
@@ -192,8 +197,14 @@ Asked = (
 )
 
 
+_decode = Decoder(Deployment).decode
+
+
 def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployment | None = None) -> Deployment | None:
-    """The state after `events`, in log order; None for an empty log. `onto` continues from an earlier state."""
+    """The state after `events`, in log order; None for an empty log. `onto` continues from an earlier state.
+
+    Raises MsgspecError if the first event is a snapshot that cannot be read.
+    """
     state, attempts = onto, WorkingSet(onto.attempts if onto else ())
     for event in events:
         state = _apply(deployment, state, attempts, event)
@@ -202,6 +213,8 @@ def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployme
 
 def _apply(id_: DeploymentId, state: Deployment | None, attempts: WorkingSet, event: LoggedEvent) -> Deployment | None:
     """The state after one more event. Its attempts are in `attempts`, which is changed; its field is not read."""
+    if isinstance(event, Snapshotted):
+        return _snapshotted(state, attempts, event)
     if state is None:
         if not isinstance(event, Requested):
             return None  # without its first event a log has no recipe
@@ -229,9 +242,21 @@ def _apply(id_: DeploymentId, state: Deployment | None, attempts: WorkingSet, ev
     return _with(state, attempts, event)
 
 
+def _snapshotted(before: Deployment | None, attempts: WorkingSet, event: Snapshotted) -> Deployment:
+    """The state of a snapshot. One that cannot be read is ignored where the events before it are known."""
+    try:
+        state = _decode(event.state)
+    except MsgspecError:
+        if before is None:
+            raise
+        return replace(before, version=Version(before.version + 1))
+    attempts.set(state.attempts)
+    return replace(state, version=event.version, snapshot=event.version)
+
+
 def _with(state: Deployment, attempts: WorkingSet, event: AnyEvent) -> Deployment:
     match event:
-        case Requested():
+        case Requested() | Snapshotted():
             return state
         case (
             ScaleRequested()

@@ -63,9 +63,9 @@ class WorkingSet:
     """Attempts in the order of their intents. A change of one costs the same, however many there are."""
 
     def __init__(self, attempts: Iterable[Attempt] = ()) -> None:
-        self._set(attempts)
+        self.set(attempts)
 
-    def _set(self, attempts: Iterable[Attempt]) -> None:
+    def set(self, attempts: Iterable[Attempt]) -> None:
         self._all = list(attempts)
         self._at: dict[int, list[int]] = {}
         """The positions of each number; more than one only in a log that contradicts itself."""
@@ -105,7 +105,7 @@ class WorkingSet:
 
     def insert(self, attempt: Attempt) -> None:
         """Add an attempt at the place of its number."""
-        self._set(sorted([*self._all, attempt], key=lambda a: a.number))
+        self.set(sorted([*self._all, attempt], key=lambda a: a.number))
 
     def returned(self, event: MachineCreated) -> Attempt | None:
         """The attempt of a machine that was made although the attempt had left: the machine is to be ended.
@@ -133,7 +133,7 @@ class WorkingSet:
         kept = _kept(self._all, at, tries_from)
         leaving = [attempt for position, attempt in enumerate(self._all) if position not in kept]
         if leaving:
-            self._set([attempt for position, attempt in enumerate(self._all) if position in kept])
+            self.set([attempt for position, attempt in enumerate(self._all) if position in kept])
         return leaving
 
 

@@ -24,11 +24,15 @@ def wait_until_free(settings: GatewaySettings, installation: str, stop: threadin
     deadline = time.monotonic() + FREE_WITHIN.total_seconds()
     while is_taken(settings.bind) and not stop.wait(LOOK_EVERY):
         if time.monotonic() > deadline:
-            raise GatewayError(
-                f"{settings.bind} is in use by {_holder(settings, installation)}. Two gateways on one address would "
-                "each get a part of the requests, and refuse the keys of the other. End it, or set "
-                "MIXTRAL_GATEWAY_BIND to a free address."
-            )
+            raise in_use(settings, installation)
+
+
+def in_use(settings: GatewaySettings, installation: str) -> GatewayError:
+    """The error for an address on which something listens."""
+    return GatewayError(
+        f"{settings.bind} is in use by {_holder(settings, installation)}. Two gateways on one address would each get a "
+        "part of the requests, and refuse the keys of the other. End it, or set MIXTRAL_GATEWAY_BIND to a free address."
+    )
 
 
 def is_taken(bind: str) -> bool:

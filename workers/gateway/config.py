@@ -98,6 +98,8 @@ global
   # Only ciphers that authenticate what they encrypt; those of TLS 1.3 all do.
   ssl-default-bind-options ssl-min-ver TLSv1.2
   ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
+  # A second HAProxy on the same address ends; with SO_REUSEPORT it would get a part of the requests.
+  noreuseport
   # After a reload, the old process may finish its streams within this time.
   hard-stop-after 1h
 """

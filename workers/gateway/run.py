@@ -18,7 +18,7 @@ from workers.deployment.gateway_notices import GatewayNotices
 from workers.deployment.key_uses import KeyUses
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
-from workers.gateway.address import wait_until_free
+from workers.gateway.address import in_use, is_taken, wait_until_free
 from workers.gateway.capacity import capacity
 from workers.gateway.certificate import combined
 from workers.gateway.claim import Claim, identity
@@ -90,7 +90,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
         if not shaped.attached and not stop.is_set():
             wait_until_free(shaped, installation, stop)
             children.start(haproxy.child(shaped.folder / LOG))
-        _wait_until_up(haproxy, shaped, stop)
+        _wait_until_up(haproxy, shaped, stop, installation)
         supervisor = threading.Thread(target=_supervise, args=(children, stop), name="supervisor", daemon=True)
         supervisor.start()
         gateway.run(holding, stop)
@@ -156,11 +156,13 @@ def _prepare(gateway: Gateway, stop: threading.Event) -> None:
             return
 
 
-def _wait_until_up(haproxy: Haproxy, settings: GatewaySettings, stop: threading.Event) -> None:
+def _wait_until_up(haproxy: Haproxy, settings: GatewaySettings, stop: threading.Event, installation: str) -> None:
     """Return when HAProxy answers. Raises GatewayError if this process started it and it does not answer in time."""
     deadline = time.monotonic() + UP_WITHIN.total_seconds()
     while not haproxy.up() and not stop.is_set():
         if time.monotonic() > deadline and not settings.attached:
+            if is_taken(settings.bind):  # by a gateway that started at the same time
+                raise in_use(settings, installation)
             log = settings.folder / LOG
             output = log.read_text(errors="replace")[-1000:].strip() if log.exists() else ""
             raise GatewayError(f"HAProxy did not start at {settings.bind}. Its output: {output or 'none'}")

@@ -112,6 +112,21 @@ def test_a_forged_choice_asks_nothing_and_a_question_is_asked_by_who_wrote_it_wh
     assert (asked.user, asked.team, asked.response_url, asked.deployment) == ("U2", "T1", None, "fast")
 
 
+def test_a_name_whose_log_is_gone_says_what_may_run_on_and_that_the_name_is_not_free(office, redis):
+    office.says("launch as fast")
+    redis.delete(f"mixtral:d:{office.requests.get('fast').id}")
+    for command in ("status fast", "down fast", "scale fast 2", "endpoint fast", "logs fast", "key fast list"):
+        said = office.says(command)
+        assert "The log of fast is no longer in Redis" in said
+        assert "cost money until their leases end" in said
+        assert "mixtral-bot machines" in said
+    said = office.says("launch as fast")
+    assert "The name *fast* is that of a deployment whose log is no longer in Redis" in said
+    assert "cost money until their leases end" in said
+    assert "end that one first" not in said
+    assert "/mixtral launch as fast-2" in said
+
+
 def test_a_name_taken_by_a_hidden_deployment_is_refused_without_details(office):
     office.running.put("fast", "http://127.0.0.1:1", "C0OPS")
     office.directory.channels["C0OPS"] = ChannelFacts()

@@ -350,4 +350,4 @@ def test_a_cost_that_cannot_be_read_is_answered_with_the_mend(text, sentence):
 def test_a_control_character_in_a_variable_is_refused(character):
     refused = parse(f"launch --env A=b{character}c")
     assert isinstance(refused, UsageError)
-    assert "A contains a control character" in refused.sentence
+    assert "hidden character U+" in refused.sentence

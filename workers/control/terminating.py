@@ -12,7 +12,7 @@ from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
 
 
-class Ending:
+class Terminating:
     """Makes one call for each end, and appends what came of it."""
 
     def __init__(
