@@ -18,6 +18,7 @@ from recipes.loader import find, load
 from tests import (
     footprint_bench,
     gateway_bench,
+    gateway_load_bench,
     gateway_scale_bench,
     greedy_bench,
     ladder_bench,
@@ -48,6 +49,7 @@ FOLDS = 9
 
 MODULES = (
     gateway_bench,
+    gateway_load_bench,
     gateway_scale_bench,
     ladder_bench,
     launch_bench,
