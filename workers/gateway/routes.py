@@ -205,6 +205,23 @@ def opening(goal: Layout, actual: Actual, flowing: Collection[str] = ()) -> tupl
     return (*_servers_there(goal, actual), *_trusted(actual, flowing), *_entries_there(goal, actual))
 
 
+def part(goal: Layout, actual: Actual, deployments: Collection[str]) -> tuple[Layout, Actual]:
+    """What is wanted for some deployments, and what HAProxy has of them, without older processes."""
+    places = tuple(place for place in goal.places if place[1].deployment in deployments)
+    backends = {backend for backend, _ in places}
+    backends |= {backend for deployment, backend in actual.routes.items() if deployment in deployments}
+    return replace(goal, places=places), replace(
+        actual,
+        servers=tuple(server for server in actual.servers if server.backend in backends),
+        keys={key: deployment for key, deployment in actual.keys.items() if deployment in deployments},
+        routes={deployment: backend for deployment, backend in actual.routes.items() if deployment in deployments},
+        replica_keys={d: key for d, key in actual.replica_keys.items() if d in deployments},
+        ids={key: id_ for key, id_ in actual.ids.items() if id_.partition("/")[0] in deployments},
+        limits={name: most for name, most in actual.limits.items() if name.partition("/")[0] in deployments},
+        older=(),
+    )
+
+
 def after(actual: Actual, applied: Collection[Change]) -> Actual:
     """What HAProxy has after changes, as far as it is known without asking: servers that were removed may remain."""
     has = {name: dict(entries) for name, entries in _has(actual).items()}

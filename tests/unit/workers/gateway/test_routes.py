@@ -21,6 +21,7 @@ from workers.gateway.routes import (
     drained,
     layout,
     maps,
+    part,
 )
 from workers.gateway.table import Actual, ActualServer, Older, ReplicaServer, Route, RoutingTable
 
@@ -189,6 +190,20 @@ def test_what_haproxy_has_after_changes_is_known_without_asking(first, second):
             assert maps_of(known) == maps_of(has)
             servers = {(s.backend, s.name): (s.address, s.admin) for s in known.servers if s.admin != "maint"}
             assert servers == {(s.backend, s.name): (s.address, s.admin) for s in has.servers if s.admin != "maint"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(tables(), tables())
+def test_the_changes_of_the_deployments_that_changed_are_all_changes(first, second):
+    model = Model(size=16)
+    for _ in range(4):
+        goal = layout(first, model.actual())
+        for change in changes(goal, model.actual()):
+            model.apply(change, goal)
+    old, new = ({route.deployment: route for route in table.routes} for table in (first, second))
+    moved = {deployment for deployment in old | new if old.get(deployment) != new.get(deployment)}
+    goal, actual = layout(second, model.actual()), model.actual()
+    assert set(map(str, changes(*part(goal, actual, moved)))) == set(map(str, changes(goal, actual)))
 
 
 def route(deployment="d", *servers, keys=("k",)):
