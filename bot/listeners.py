@@ -66,9 +66,7 @@ class Listeners:
         slack: SlackCalls,
         *,
         admission: Admission,
-        homes: Executor | None = None,
     ) -> None:
-        """`homes`: where Home tabs are published, which may wait for minutes; default: `later`."""
         self._context = context
         self._threads = threads
         self._bot_user = bot_user
@@ -76,7 +74,7 @@ class Listeners:
         self._presses = Presses(context, slack, later)
         self._admission = admission
         self._commands = MessageCommands(context, bot_user, later, slack)
-        self.home = HomeTab(context, slack, homes or later)
+        self.home = HomeTab(context, slack)
 
     def register(self, app: App) -> None:
         app.middleware(self._admission.admit)
