@@ -3,7 +3,7 @@
 INTRODUCTION = """# What holds under load and attack
 
 Each row is an attack, a failure or a load, what happens, and the tests that show it. A test checks that they exist. What
-is measured rather than tested is printed by `make bench`. [The soak](../soak.md) has everything at once.
+is measured rather than tested is printed by `make bench`. `make soak` has everything at once.
 """
 
 CASES = {
@@ -26,6 +26,12 @@ CASES = {
         "tests/contract/test_gateway_sources.py::test_wrong_keys_are_counted_slowed_and_end_their_connection_while_a_valid_one_is_served",
         "tests/scenario/test_gateway_alerts.py::test_wrong_keys_are_told_to_the_admins_once_an_hour",
         "tests/unit/workers/gateway/test_capacity.py::test_connections_fit_into_memory_and_files",
+    ),
+    "A disk is full, or a key is revoked while a stream of it runs: what is revoked is closed first, and its streams end.": (
+        "tests/contract/test_gateway_closing.py::test_on_a_full_disk_a_revoked_key_is_closed_and_a_new_one_opened",
+        "tests/contract/test_gateway_closing.py::test_on_a_full_disk_an_ended_deployment_is_closed",
+        "tests/contract/test_gateway_closing.py::test_a_stream_of_a_revoked_key_ends_and_those_of_other_keys_go_on",
+        "tests/scenario/test_gateway_alerts.py::test_files_that_cannot_be_written_are_told_with_cause_and_mend",
     ),
     "Two installations use one gateway port: the second does not start.": (
         "tests/contract/test_gateway_address.py::test_of_two_installations_on_one_port_the_second_does_not_start",
@@ -99,11 +105,6 @@ CASES = {
         "tests/unit/bot/screens/test_values.py::test_a_view_holds_ids_of_stored_things_alone",
         "tests/unit/bot/test_admission.py::test_no_payload_makes_the_bot_send_a_message_to_an_address_that_is_not_slacks",
     ),
-    "A command, a form or a recipe contains a control character, or one that nobody sees: it is refused with its name.": (
-        "tests/unit/bot/language/test_hidden.py::test_a_command_with_a_hidden_character_is_refused_and_named",
-        "tests/unit/bot/language/test_hidden.py::test_an_input_of_the_launch_form_names_its_hidden_character",
-        "tests/unit/bot/language/test_hidden.py::test_a_recipe_with_a_hidden_character_is_refused_with_its_line",
-    ),
     "The log of a deployment is gone from Redis: each command about it says that machines may run on, and where they are listed.": (
         "tests/unit/bot/commands/test_handlers.py::test_a_name_whose_log_is_gone_says_what_may_run_on_and_that_the_name_is_not_free",
     ),
@@ -123,6 +124,20 @@ CASES = {
     "A cloud, a console or an engine quotes a secret: it is masked before it is in an event or on a card.": (
         "tests/contract/test_masking.py::test_a_secret_that_a_cloud_a_console_or_an_engine_quotes_is_in_no_event_and_no_card",
         "tests/contract/test_masking.py::test_every_event_with_words_of_others_has_a_case",
+    ),
+    "A cloud gives no answer to a launch call: the next rung is asked beside it, and of two machines one is ended at once.": (
+        "tests/contract/test_silence.py::test_a_call_that_is_silent_for_ever_ends_on_the_next_rung_within_20_seconds",
+        "tests/contract/test_silence.py::test_of_two_machines_the_dearer_one_is_ended_at_once",
+        "tests/contract/test_silence.py::test_a_lost_answer_is_looked_for_by_its_token_booked_and_ended",
+        "tests/contract/test_silence.py::test_the_ceiling_holds_for_both_and_the_silent_one_gives_its_place_up_after_a_minute",
+        "tests/crash/test_silence.py::test_no_schedule_of_silence_kills_and_late_answers_keeps_two_machines",
+    ),
+    "Text contains NUL or hidden characters, or MIXTRAL_ADMINS no user ids: it is refused at the door, and named.": (
+        "tests/unit/bot/language/test_hidden.py::test_a_command_with_a_hidden_character_is_refused_and_named",
+        "tests/unit/bot/language/test_hidden.py::test_an_input_of_the_launch_form_names_its_hidden_character",
+        "tests/unit/bot/test_admins_setting.py::test_what_is_no_id_is_refused_at_start_with_the_place_where_ids_are_found",
+        "tests/unit/bot/language/test_hidden.py::test_a_recipe_with_a_hidden_character_is_refused_with_its_line",
+        "tests/unit/bot/language/test_hidden.py::test_a_question_keeps_what_a_person_pasted_except_nul",
     ),
     "An intent is carried out again after a crash: its machine is looked for before it is asked for.": (
         "tests/contract/test_control_loop.py::test_an_intent_that_is_replayed_is_looked_for_first_for_a_cloud_forgets_tokens",

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tests.soak.disturbances import children, descendants
+from tests.soak.judgement import OF_JOBS
 
 MIB = 2**20
 
@@ -62,7 +63,7 @@ def parts(line):
         "bot": [line.children.pid("bot")],
         "pool of workers": [worker],
         "sweeper": [sweeper],
-        "processes for jobs": [pid for pid in below if pid != sweeper],
+        OF_JOBS: [pid for pid in below if pid != sweeper],
         "gateway": [gateway],
         "HAProxy": descendants(gateway),
         "Valkey": [line.children.pid("valkey")],

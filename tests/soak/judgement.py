@@ -9,6 +9,9 @@ PSS_SHARE, PSS_MORE = 0.08, 6.0
 """Tolerated growth of memory: a share of the earlier value, and MiB in addition."""
 DESCRIPTORS = 8
 """Tolerated growth of descriptors: connections that are opened when they are first needed, one per thread of a pool."""
+OF_JOBS = "processes for jobs"
+DESCRIPTORS_OF_JOBS = 24
+"""The same of the four processes for jobs: one that is forked again inherits two pipes of each of the others."""
 THREADS = 8
 """Tolerated growth of threads: the largest pool. A pool starts a thread only when it needs one."""
 KEYS = 1

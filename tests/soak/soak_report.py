@@ -22,7 +22,8 @@ def compared(outcome):
             parts = [sample.parts[name] for sample in samples]
             found.append(judgement.memory(f"{name}: memory{where}", [part.pss for part in parts]))
             descriptors = [part.descriptors for part in parts]
-            found.append(judgement.count(f"{name}: descriptors{where}", descriptors, judgement.DESCRIPTORS))
+            most = judgement.DESCRIPTORS_OF_JOBS if name == judgement.OF_JOBS else judgement.DESCRIPTORS
+            found.append(judgement.count(f"{name}: descriptors{where}", descriptors, most))
             found.append(judgement.count(f"{name}: threads{where}", [p.threads for p in parts], judgement.THREADS))
     return [*found, *judgement.keys([sample.keys for sample in outcome.samples])]
 

@@ -230,7 +230,7 @@ class Haproxy:
             case Put(map=name, entry=entry, value=value, new=new):
                 self._cli.ask(f"{'add' if new else 'set'} map {MAPS[name]} {entry} {value}")
             case Cut(process=process, backend=backend, name=name):
-                self._cut(f"@!{process}", backend, name)
+                self._cut(CURRENT if process is None else f"@!{process}", backend, name)
             case Drop(map=name, entry=entry, process=process):
                 where = CURRENT if process is None else f"@!{process}"
                 self._cli.ask(f"del map {MAPS[name]} {entry}", process=where)
@@ -251,7 +251,7 @@ class Haproxy:
                 self._cli.ask(f"clear table {server.backend} data.server_id eq {server.number}")
 
     def _cut(self, process: str, backend: str, server: str) -> None:
-        """End the sessions of an older process on a server. Such a process accepts commands about sessions only."""
+        """End the sessions of a process on a server. An older process accepts commands about sessions only."""
         for session in haproxy_output.sessions_on(self._cli.ask("show sess", process=process), backend, server):
             self._cli.ask(f"shutdown session {session}", process=process)
 

@@ -63,6 +63,7 @@ class Holding:
 @pytest.fixture
 def always_due(monkeypatch):
     monkeypatch.setattr(loop, "LOOK_EVERY", timedelta())
+    monkeypatch.setattr(loop, "LOOK_SHARE", 0)
 
 
 def gateway(redis, haproxy, clock):

@@ -299,3 +299,15 @@ def test_what_an_older_process_streams_from_a_replica_whose_health_is_a_server_e
 
     assert cut(up=False, stopping=True) == ()
     assert cut(up=False) == (Cut(process=7, backend="b0", name="r1"),)
+
+
+def test_requests_to_a_dead_server_are_cut_when_none_of_them_can_be_connecting():
+    def steps(**server):
+        dead = ActualServer(backend="b0", name="r1", address="1.1.1.1:1", up=False, **server)
+        actual = Actual(size=1, servers=(dead,), **SERVED)
+        wanted = RoutingTable(routes=(route("d", ReplicaServer(name="r1", address="1.1.1.1:1")),))
+        return changes(layout(wanted, actual), actual)
+
+    assert steps(down_for=3, sessions=1) == (Cut(backend="b0", name="r1"),)
+    assert steps(down_for=2, sessions=1) == ()
+    assert steps(down_for=3) == ()
