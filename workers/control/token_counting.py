@@ -66,7 +66,7 @@ class TokenCounting:
         self._asked_at = {replica: at for replica, at in self._asked_at.items() if replica in serving}
         for replica, (state, address) in serving.items():
             last = self._asked_at.get(replica)
-            if (last is None or abs(now - last) >= READ_EVERY) and not self._asks.is_pending(replica):
+            if last is None or abs(now - last) >= READ_EVERY:
                 key = self._keys.get(state.id) or self._log.secrets(state.id).replica
                 self._keys[state.id] = key
                 if self._asks.ask(replica, _tokens, address, key):
