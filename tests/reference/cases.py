@@ -3,7 +3,7 @@
 INTRODUCTION = """# What holds under load and attack
 
 Each row is an attack, a failure or a load, what happens, and the tests that show it. A test checks that they exist. What
-is measured rather than tested is printed by `make bench`. `make soak` has everything at once.
+is measured rather than tested is printed by `make bench`. [The soak](../soak.md) has everything at once.
 """
 
 CASES = {
