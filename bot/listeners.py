@@ -15,7 +15,7 @@ from bot.commands import handlers
 from bot.commands.context import CommandContext
 from bot.commands.delivery import after_ack
 from bot.commands.message_commands import MessageCommands
-from bot.commands.settle import new_incident, record, settle, unexpected
+from bot.commands.settle import new_incident, record, redis_failed, settle, unexpected
 from bot.commands.strangers import sender_of
 from bot.language.command import SLASH
 from bot.language.grammar import parse
@@ -66,9 +66,7 @@ class Listeners:
         slack: SlackCalls,
         *,
         admission: Admission,
-        homes: Executor | None = None,
     ) -> None:
-        """`homes`: where Home tabs are published, which may wait for minutes; default: `later`."""
         self._context = context
         self._threads = threads
         self._bot_user = bot_user
@@ -76,7 +74,7 @@ class Listeners:
         self._presses = Presses(context, slack, later)
         self._admission = admission
         self._commands = MessageCommands(context, bot_user, later, slack)
-        self.home = HomeTab(context, slack, homes or later)
+        self.home = HomeTab(context, slack)
 
     def register(self, app: App) -> None:
         app.middleware(self._admission.admit)
@@ -190,6 +188,9 @@ def failed(error: Exception, body: JSON) -> BoltResponse:
     if "event" in body and isinstance(error, RedisError):
         _LOG.warning("Redis does not answer, so Slack has to repeat an event: %s", error)
         return BoltResponse(status=503, body="")
+    if "command" in body and isinstance(error, RedisError):
+        _LOG.warning("Redis failed: %s", error)
+        return _ack(redis_failed(error))
     incident = new_incident(error)
     return _ack(unexpected(incident).text if "command" in body else "")
 

@@ -60,8 +60,6 @@ from workers.run import belong, connect, drivers_of, ladder_of, now, wire_deploy
 _LOG = logging.getLogger(__name__)
 
 LATER_THREADS = ENVELOPES_AT_ONCE
-HOME_THREADS = 4
-"""Number of threads that publish Home tabs. They may wait for Slack's budget for minutes, and commands must not."""
 RETRY_PAUSE = timedelta(seconds=1)
 EXIT_WITHIN = timedelta(seconds=1.8)
 """Maximum time from SIGTERM to the exit. Threads that still run are ended: each may die at any line."""
@@ -146,15 +144,14 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
-        homes = ThreadPoolExecutor(HOME_THREADS, thread_name_prefix="home")
-        closing.callback(homes.shutdown, wait=False, cancel_futures=True)
         context = replace(context_of(settings, quick, answers, channels), policy_fault=policy_file.fault)
         calls = slack_of(settings, quick, stop, lockout, ids=ids)
+        closing.callback(calls.outbox.close)
         home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         admission = Admission(
             home, directory=channels.directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user
         )
-        listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, admission=admission, homes=homes)
+        listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, admission=admission)
         serving = _until_it_works(
             lambda: _serve(listeners, settings, lockout, ourselves.user, ids), "Slack's sockets", stop
         )

@@ -18,9 +18,11 @@ from recipes.loader import find, load
 from tests import (
     footprint_bench,
     gateway_bench,
+    gateway_load_bench,
     gateway_scale_bench,
     greedy_bench,
     ladder_bench,
+    launch_bench,
     probe_bench,
     rush,
     scale,
@@ -47,8 +49,10 @@ FOLDS = 9
 
 MODULES = (
     gateway_bench,
+    gateway_load_bench,
     gateway_scale_bench,
     ladder_bench,
+    launch_bench,
     greedy_bench,
     scale,
     probe_bench,

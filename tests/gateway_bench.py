@@ -157,10 +157,11 @@ def start_scripted(folder, children):
     return answering(port, children)
 
 
-def start_gateway(folder, children, upstream):
+def start_gateway(folder, children, upstream, **shape):
     """HAProxy as the gateway starts it, with one replica per deployment: its address, and its command line."""
     port = free_port()
-    haproxy = Haproxy(Shape(bind=f"127.0.0.1:{port}", hold_socket=str(folder / "hold.sock")), folder / "gateway")
+    shaped = Shape(bind=f"127.0.0.1:{port}", hold_socket=str(folder / "hold.sock"), **shape)
+    haproxy = Haproxy(shaped, folder / "gateway")
     replica = (ReplicaServer(name="r1", address=upstream),)
     routes = tuple(
         Route(

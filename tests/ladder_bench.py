@@ -1,16 +1,37 @@
 """Measures logs of dry ladders and of lost replicas: `python -m tests.ladder_bench`; a part of `make bench`."""
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
-from tests.builders.long_logs import ID, LongLog, dry_after_a_loss, dry_from_the_launch, lost_replicas
+from redis import Redis
+
+from tests.builders.long_logs import (
+    ID,
+    MACHINE_LEASE,
+    RUNGS,
+    LongLog,
+    dry_after_a_loss,
+    dry_from_the_launch,
+    lost_replicas,
+)
+from tests.builders.machines import INSTALLATION
+from tests.fakes.driver import FakeDriver
+from workers.clouds.driver import Refused
+from workers.control.advance import Advance
 from workers.decision.next_step import next_step
+from workers.decision.retry_policy import MAX_PAUSE
 from workers.deployment.events import EventId, LoggedEvent, Snapshotted
-from workers.deployment.log import _encode, decode
+from workers.deployment.log import Log, _encode, decode
 from workers.deployment.snapshot import is_long, snapshot_of
 from workers.deployment.state import fold
+from workers.placement.refusals import Scope
+from workers.processes import Children
+from workers.sandbox.valkey import free_port, valkey
+from workers.writable import wait_for
 
 AT_ONCE = 50
 """Number of events between two looks of the sweeper."""
@@ -23,10 +44,21 @@ LOGS: tuple[tuple[str, Callable[[], LongLog]], ...] = (
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
+    with tempfile.TemporaryDirectory(prefix="mixtral-ladder-") as folder:
+        children, port = Children(), free_port()
+        children.start(valkey(port, Path(folder) / "valkey", Path(folder) / "valkey.log"))
+        redis = Redis(port=port)
+        wait_for(redis)
+        yield from measured(redis)
+        redis.close()
+        children.stop()
+
+
+def measured(redis: Redis) -> Iterator[tuple[str, str, str]]:
     for what, make in LOGS:
         log = make()
         whole = [_encode(event) for event in log.events]
-        shortened = max((entries for _, entries in lives(log)), key=lambda entries: sum(map(len, entries)))
+        at, shortened = max(lives(log), key=lambda one: sum(map(len, one[1])))
         before, now = look(whole, log.now), look(shortened, log.now)
         bytes_before, bytes_now = sum(map(len, whole)), sum(map(len, shortened))
         yield (
@@ -38,6 +70,12 @@ def rows() -> Iterator[tuple[str, str, str]]:
             "read, folded and decided from its bytes, median CPU time of 7",
             f"{now * 1e3:.0f} ms",
             f"limit 50 ms; without snapshots {before / now:.0f} x the time",
+        )
+        climb, calls = advanced(redis, shortened, at)
+        yield (
+            f"one job that then makes {calls} launch calls, which a fake cloud refuses: CPU time",
+            f"{climb:.2f} s",
+            "a whole climb of the ladder",
         )
 
 
@@ -65,6 +103,34 @@ def largest_by_day(log: LongLog) -> list[int]:
         day = (at - log.events[0].at).days
         days[day] = max(days.get(day, 0), sum(map(len, entries)))
     return [days[day] for day in sorted(days)]
+
+
+def advanced(redis: Redis, entries: list[bytes], at: datetime) -> tuple[float, int]:
+    """Seconds of CPU of one job, at the end of the longest pause after `at`, and its number of launch calls."""
+    redis.flushall()
+    first = decode(entries[0])
+    version = first.version if isinstance(first, Snapshotted) else 1
+    with redis.pipeline(transaction=False) as together:
+        for number, entry in enumerate(entries, version):
+            together.xadd(f"mixtral:d:{ID}", {"e": entry}, id=f"{number}-0")
+        together.hset(f"mixtral:keys:{ID}", "replica", "mxk_bench")
+        together.execute()
+    cloud = FakeDriver("gcp")
+    cloud.refuse = lambda offer: Refused(f"No stock in {offer.zone}.", code="STOCKOUT", scope=Scope.ZONE)
+    advance = Advance(
+        redis=redis,
+        log=Log(redis),
+        drivers={"gcp": cloud},
+        ladder=lambda *_: (RUNGS, ""),
+        environ={"HF_TOKEN": "a-token-of-the-hub"},
+        installation=INSTALLATION,
+        machine_lease=MACHINE_LEASE,
+        control_lease=timedelta(seconds=10),
+        clock=lambda: at + MAX_PAUSE,
+    )
+    began = time.process_time()
+    advance(ID)
+    return time.process_time() - began, sum(name == "create" for name, _ in cloud.calls)
 
 
 def look(entries: list[bytes], now: datetime) -> float:

@@ -30,7 +30,13 @@ from workers.control.advance import Advance
 from workers.control.sweeper import Sweeper
 from workers.decision.next_step import Wait, next_step
 from workers.deployment.attempt import MAY_COST, Phase
-from workers.deployment.events import EndpointPublished, KeepTryingRequested, ReplicaDrained, StopRequested
+from workers.deployment.events import (
+    EndpointPublished,
+    KeepTryingRequested,
+    OfferRefused,
+    ReplicaDrained,
+    StopRequested,
+)
 from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_id, stamp
 from workers.deployment.state import fold
@@ -126,6 +132,7 @@ class Day:
         asked = requested("mixtral", recipe, replicas=WANTED, limits=limits, at=self.now)
         self._id = self._log.open(new_id(), asked, new_key(), "once")
         self.state = fold(self._id, self._log.read(self._id))
+        self._known = set()
         # Otherwise a deployment without replicas ends after ten minutes of a dry ladder.
         until = self.now + 2 * DAY
         self._tell(KeepTryingRequested(**stamp(self.now), by="U", every=KEEPS_TRYING, until=until))
@@ -171,7 +178,12 @@ class Day:
         self._catch_up()
 
     def _catch_up(self):
-        self.state = fold(self._id, self._log.read(self._id, after=self.state.version), onto=self.state)
+        news = self._log.read(self._id, after=self.state.version)
+        self.state = fold(self._id, news, onto=self.state)
+        # Attempts leave the state, and events the log.
+        self._known |= {name_of(attempt.request.token) for attempt in self.state.attempts}
+        self.outcome.drained += sum(isinstance(event, ReplicaDrained) for event in news)
+        self.outcome.refused += sum(isinstance(event, OfferRefused) for event in news)
 
     def _let_it_happen(self):
         """Apply the weather since the last call. The control loop observes it at its next sweep."""
@@ -254,15 +266,12 @@ class Day:
             self._pass(GRAIN)
 
     def _account(self):
-        out, attempts = self.outcome, self.state.attempts
-        known = {name_of(a.request.token) for a in attempts}
+        out = self.outcome
         made = [machine.rpartition("-")[0] for machine in self._machines.booted]
         out.machines = len(made)
-        out.unknown = tuple(sorted(set(made) - known))
+        out.unknown = tuple(sorted(set(made) - self._known))
         out.twice = tuple(sorted({name for name in made if made.count(name) > 1}))
         out.left = tuple(sorted(name for _, name in self._cloud.instances))
-        out.refused = sum(a.refusal is not None for a in attempts)
-        out.drained = sum(isinstance(e, ReplicaDrained) for e in self._log.read(self._id))
         out.events = self.state.version
         out.usd_logged = self.state.spent(self.now)
 

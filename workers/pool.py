@@ -65,8 +65,10 @@ def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """A failure of Redis ends each process of RQ; its cause is one line."""
+    """One line for a failure of Redis, which ends each process of RQ, and for a job that it stored in part."""
     error = record.exc_info[1] if record.exc_info else None
+    if error is not None and str(error).endswith("not found in Redis"):
+        record.msg, record.args, record.exc_info = "RQ: %s", (str(error),), None
     if isinstance(error, RedisError):
         record.msg, record.args, record.exc_info = "RQ: %s", (failure_of(error).in_full,), None
     return True

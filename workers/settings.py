@@ -248,13 +248,26 @@ def kept(home: Path, name: str, new: str) -> str:
     """The content of a file of the home, which is created with `new` if it is missing."""
     file = home / name
     if not file.exists():
-        handle, draft = tempfile.mkstemp(dir=home, prefix=f".{name}-")
+        try:
+            _write_once(file, f"{new}\n")
+        except OSError as error:
+            raise SettingsError(
+                f"{file} cannot be written ({error.strerror}). Free disk space or correct the permissions, or set "
+                "MIXTRAL_HOME to a writable folder."
+            ) from error
+    return file.read_text().strip() or new
+
+
+def _write_once(file: Path, text: str) -> None:
+    """Create a complete file; one that exists is kept. Raises OSError."""
+    handle, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    try:
         with os.fdopen(handle, "w") as opened:
-            opened.write(f"{new}\n")
+            opened.write(text)
         with contextlib.suppress(FileExistsError):
             os.link(draft, file)  # atomic: of several processes, the first one creates the file
+    finally:
         Path(draft).unlink()
-    return file.read_text().strip() or new
 
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from bot.cards.card_message import Cards, Later
 from bot.cards.schedule import Schedule, Task
 from bot.cards.worker_redraws import WorkerRedraws
-from bot.slack.budgets import LIMITS
+from bot.slack.budgets import TIER_3
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed
 from bot.views.card import MONEY_EVERY, changes_every
@@ -70,7 +70,7 @@ class Follower:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         lease_for: timedelta = LEASE,
         away: Callable[[], WorkersAway | None] = lambda: None,
-        updates_per_minute: float = LIMITS["chat.update"].per_minute,
+        updates_per_minute: float = TIER_3.per_minute,
     ) -> None:
         """`ready` is called whenever a deployment is found ready or ended; it must not block.
 

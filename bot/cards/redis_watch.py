@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -104,12 +105,15 @@ class RedisWatch:
         try:
             write(self._redis)
             if self._outage is None:
-                self._running = [state for state in self._deployments.all() if missing_workers.costs(state)]
+                self._read()
                 return
         except RedisError as error:
             self._fails(failure_of(error))
         else:
             self._works(self._outage)
+
+    def _read(self) -> None:
+        self._running = [state for state in self._deployments.all() if missing_workers.costs(state)]
 
     def _fails(self, failure: RedisFailure) -> None:
         now = self._monotonic()
@@ -117,6 +121,8 @@ class RedisWatch:
             self._outage = Outage(began=now, since=self._now(), failure=failure)
         outage = self._outage
         outage.failure = failure
+        with suppress(RedisError):  # it may still answer reads; otherwise the last known ones are told of
+            self._read()
         if now - outage.began < TOLD_AFTER.total_seconds() or not self._running:
             return
         channels = sorted({state.place.channel for state in self._running})

@@ -1,6 +1,6 @@
-"""The check that the clouds let the worker list, extend and end its machines."""
+"""The checks that the clouds let the worker list, extend and end its machines, and that all are its own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from workers.clouds.findings import Finding
 from workers.clouds.usability import NAMES
 from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.events import Control
+from workers.deployment.identity import held
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment, fold
 
@@ -27,7 +28,8 @@ def control(environ: Mapping[str, str]) -> list[Finding]:
         client: Any = Redis.from_url(
             environ.get("REDIS_URL", ""), socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0)
         )
-        return [finding for state in _states(Log(client)) for finding in _lost(state)]
+        states = list(_states(Log(client)))
+        return [*(finding for state in states for finding in _lost(state)), *_of_others(states, held(client))]
     except (RedisError, OSError, ValueError):
         return []  # the cause is in the finding about Redis
 
@@ -55,6 +57,19 @@ def _lost(state: Deployment) -> Iterator[Finding]:
             says = f"{FAILED[one.what]} {which} has failed since {_moment(one.since)}"
             until = f"it ends itself at {_moment(attempt.expires_at)}"
             yield Finding(about=ABOUT, what="", works=False, says=f"{says}: {one.why.rstrip('.')}; {until}")
+
+
+def _of_others(states: Sequence[Deployment], ours: str) -> Iterator[Finding]:
+    """A finding for each other installation whose machines are in the logs of this Redis. `ours`: the id in Redis."""
+    machines = [(a.request.installation, s.name) for s in states for a in s.attempts if a.phase in MAY_COST]
+    for other in sorted({installation for installation, _ in machines} - {ours} if ours else ()):
+        names = ", ".join(sorted({name for installation, name in machines if installation == other}))
+        says = (
+            f"it is of the installation {ours}, but its logs contain machines of the installation {other} ({names}): "
+            "they are neither observed nor ended here, and count as replicas until their leases have passed"
+        )
+        mend = f"give {other} a Redis of its own, and end its workers that use this one"
+        yield Finding(about="Redis", what="installation", works=False, says=says, mend=mend)
 
 
 def _place(attempt: Attempt) -> str:

@@ -47,10 +47,15 @@ def _export(redis: Redis, file: Path, out: TextIO, err: TextIO, *, with_keys: bo
 
 def _write(file: Path, text: str) -> None:
     """Write a new file that only its owner can read. A file that exists is not replaced."""
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+    except OSError:
+        file.unlink(missing_ok=True)  # a part of an export is of no use, and may contain keys
+        raise
 
 
 def import_from(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO) -> int:

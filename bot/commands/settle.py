@@ -33,6 +33,12 @@ REDIS_AWAY = (
 )
 
 
+def redis_failed(error: RedisError) -> str:
+    """The sentence for a person whose request failed because of Redis."""
+    failure = failure_of(error)
+    return redis_refused(failure) if failure.refused else REDIS_AWAY
+
+
 def redis_refused(failure: RedisFailure) -> str:
     """The sentence for a person whose request Redis refused. Several writes of it may have preceded the refusal."""
     return (
@@ -109,8 +115,7 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
         return f"refused ({type(error).__name__})", refusal(escape(str(error)))
     except RedisError as error:
         _LOG.warning("Redis failed: %s", error)
-        failure = failure_of(error)
-        return "failed (Redis)", refusal(redis_refused(failure) if failure.refused else REDIS_AWAY)
+        return "failed (Redis)", refusal(redis_failed(error))
     except Exception as error:  # noqa: BLE001 - any error must be reported to the person
         incident = new_incident(error)
         return f"failed (incident {incident})", unexpected(incident)

@@ -31,7 +31,7 @@ from bot.prompting.withdrawal import Why, Withdrawal, Withdrawals, Withdrawn
 from bot.prompting.writing import NoReplicaReady, Writing
 from bot.slack.calls import SlackCalls
 from bot.slack.message import JSON
-from bot.slack.slack_steps import Steps, waited
+from bot.slack.slack_steps import Steps, by_and_by
 from bot.views.answer import growing
 from bot.views.answer_choice import choice
 from workers.api import Deployments
@@ -254,7 +254,7 @@ class QuestionFlow:
             starting=written.starting,
             began=written.add,
             removed=written.remove,
-            lost=lambda: waited(self._reading.orphans(written.asked), self._slack.stopping),  # once, after a lost reply
+            lost=by_and_by(lambda: self._reading.orphans(written.asked)),
             is_alone=lambda: not self.endings.is_continued(asked),
         )
         reply = Reply(

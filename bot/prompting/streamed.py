@@ -44,7 +44,7 @@ class AnswerRecord(Struct, frozen=True, kw_only=True):
     removed: Callable[[str], None]
     """Called with the ts of each message that was deleted, and is posted again."""
     lost: Callable[[], Sequence[str]]
-    """Looks for messages of the answer whose ts was not received."""
+    """Looks for messages of the answer whose ts was not received. Raises SlackFailed; the next call continues."""
     is_alone: Callable[[], bool] = lambda: True
     """Whether no other answer is being written in the thread, so that the end of this one ends the thread's session."""
 

@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -21,6 +20,7 @@ from bot.screens.presses import caller_of
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed
 from bot.slack.message import JSON
+from bot.slack.slack_steps import Steps, insisting
 from bot.views import home as home_view
 from bot.views.home import HomeContent
 from bot.views.spending import month_start
@@ -57,14 +57,11 @@ class HomeTab:
         self,
         context: CommandContext,
         slack: SlackCalls,
-        pool: Executor,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`pool`: a thread of it may wait for minutes, until Slack or its budget accepts the call."""
         self._context = context
         self._slack = slack
-        self._pool = pool
         self._clock = clock
         self._waiting: set[str] = set()
         self._seen: dict[str, tuple[float, Viewer]] = {}
@@ -94,7 +91,7 @@ class HomeTab:
             if viewer.user in self._waiting:
                 return
             self._waiting.add(viewer.user)
-        self._pool.submit(self._publish, viewer)
+        self._slack.outbox.put(viewer.user, self._publish(viewer))
 
     def keep_fresh(self, stop: threading.Event) -> None:
         """Compare the open tabs with the deployments until `stop` is set."""
@@ -141,9 +138,9 @@ class HomeTab:
         with self._lock:
             self._marks.pop(viewer.user, None)
 
-    def _publish(self, viewer: Viewer) -> None:
+    def _publish(self, viewer: Viewer) -> Steps[None]:
         try:
-            self._slack.insist(lambda: self._slack.publish_home(viewer.user, self._view(viewer)))
+            yield from insisting(lambda: self._slack.publish_home(viewer.user, self._view(viewer)))
         except (SlackFailed, RedisError) as error:
             _LOG.warning("The Home tab of %s could not be published: %s", viewer.user, error)
             self._forget_mark(viewer)

@@ -21,6 +21,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.message import NOTHING as NOTHING  # noqa: PLC0414 - part of what a press returns
+from bot.slack.slack_steps import Steps, insisting
 from bot.views import confirm
 from bot.views.escape import unmarked
 from workers.deployment.asked import about
@@ -104,13 +105,13 @@ class Presses:
     def post_later(self, channel: str, message: Message) -> None:
         """Post a message, without a wait for it. If it fails, that is logged."""
 
-        def post() -> None:
+        def post() -> Steps[None]:
             try:
-                self.slack.insist(lambda: self.slack.post(channel, message), after_away=False)
+                yield from insisting(lambda: self.slack.post(channel, message), after_away=False)
             except (SlackFailed, RedisError) as failed:
                 _LOG.warning("A message could not be posted in %s: %s", channel, failed)
 
-        self._later.submit(post)
+        self.slack.outbox.put(channel, post())
 
     def deployment(self, body: JSON, caller: Caller) -> Deployment:
         """The deployment whose id is a button's value, if the caller may see it. Raises CommandError."""

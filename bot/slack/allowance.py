@@ -22,24 +22,6 @@ AFTER_REFUSAL = 0.5
 LONGEST_HOLD = 3_600_000.0
 """Maximum time that one Retry-After is honoured. Slack's are below a minute."""
 
-MINUTE = 1.0
-"""The rate does not fall below Slack's lowest tier. https://docs.slack.dev/apis/web-api/rate-limits"""
-MOST = 4.0
-"""The rate rises up to this multiple of the documented one. Slack documents a minimum for each tier (50+ a
-minute), and no maximum: the bound is ours."""
-RISES = 0.05
-"""Part of the known rate by which the rate rises in a minute in which it is used up."""
-RETURNS = 0.5
-"""The same, while the rate is below the known one."""
-KNOWN_BELOW = 0.95
-"""Part of a rate that Slack has refused which is taken for known, up to the documented one."""
-AFTER_REFUSAL = 0.5
-"""Factor of the rate after a call that Slack refuses with 429."""
-LONGEST_HOLD = 3_600_000.0
-"""Maximum time that one Retry-After is honoured. Slack's are below a minute."""
-CLOCK_SLIPS = 1_000.0
-"""A clock that is behind the last call by more than this was set back."""
-
 MINUTE = 60_000.0
 
 
@@ -54,7 +36,7 @@ class Allowance(Struct, frozen=True, array_like=True):
     known: float
     """The rate that Slack is known to allow: the documented one, or less once it has refused less."""
     held_until: float = 0.0
-    """No call may be made before: Slack has answered 429."""
+    """End of the pause that Slack has asked for by a 429. `used` takes it into account."""
 
     @property
     def interval(self) -> float:
@@ -75,7 +57,7 @@ def taken(
     """
     allowance = _at(allowance, now)
     room = max(1, burst - leave)
-    wait = max((allowance.used + 1 - room) * allowance.interval, allowance.held_until - now)
+    wait = (allowance.used + 1 - room) * allowance.interval
     if wait >= 1:  # less is rounding
         return allowance, wait
     after = replace(allowance, used=max(allowance.used, 0.0) + 1)

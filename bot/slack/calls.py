@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -18,8 +18,8 @@ from bot.slack.files import SlackFiles
 from bot.slack.lockout import Lockout
 from bot.slack.message import JSON, Identity, Message
 from bot.slack.missing_methods import MissingMethods
+from bot.slack.outbox import Outbox
 from bot.slack.sending import Sending
-from bot.slack.slack_steps import WHILE_BUSY, insisting, waited
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class SlackCalls:
         lockout: Lockout | None = None,
         ids: ChannelIds | None = None,
     ) -> None:
-        """`budgets`: None if only methods without a budget are called. `stopping` ends `insist`.
+        """`budgets`: None if only methods without a budget are called. `stopping`: set when the process ends.
 
         `lockout`: begins when Slack refuses the bot's token; from then on, methods raise LockedOut without a request.
         `ids`: arguments may be the first ids of channels whose ids have changed.
@@ -78,6 +78,7 @@ class SlackCalls:
         self._web = web
         self._sending = Sending(budgets, lockout, ids)
         self.stopping = stopping or threading.Event()
+        self.outbox = Outbox()
         self._missing = MissingMethods()
         self.files = SlackFiles(web.token or "", web.base_url)
         self._identity: Identity | None = None
@@ -90,15 +91,6 @@ class SlackCalls:
     def note(self, method: str, channel: str, refused: SlackRefused) -> None:
         """Record that a method is missing, in the channel or everywhere, if the refusal means that."""
         self._missing.note(method, channel, refused)
-
-    def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
-        """`insisting`, in this thread, which sleeps meanwhile. Answers use `insisting` itself, and hold no thread.
-
-        After SlackAway a call may have taken effect. A call that posts a message has to look for that message before it
-        posts again; otherwise set `after_away` to False, and it is not repeated.
-        """
-        steps = insisting(call, after_away=after_away, while_busy=WHILE_BUSY)
-        return waited(steps, self.stopping)
 
     def identity(self) -> Identity:
         """Return the bot's identity; requested once."""

@@ -71,12 +71,12 @@ class FairPool:
                 self._wait_in(_alone(job), job, until=self._clock())
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """End: jobs that run are waited for, those that wait are closed."""
+    def close(self, *, wait: bool = True) -> None:
+        """End: jobs that wait are closed. `wait`: for those that run."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.shutdown(wait=wait, cancel_futures=True)
         self._scheduler.join()
         for job in list(self._jobs.values()):
             with suppress(ValueError):  # it runs

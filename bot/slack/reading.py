@@ -7,7 +7,7 @@ from typing import Any
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackRefused
 from bot.slack.message import JSON, bears
-from bot.slack.slack_steps import Steps, insisting, waited
+from bot.slack.slack_steps import Steps, insisting
 
 _LOG = logging.getLogger(__name__)
 
@@ -15,14 +15,9 @@ PAGES_READ = 10
 """Maximum number of pages of a thread."""
 PAGES_SEARCHED = 5
 RECENT = 50
-"""Number of messages that `recent` reads."""
+"""Number of messages that `reading_recent` reads."""
 SETTLES = timedelta(seconds=3)
 """Maximum time until a message whose reply was lost can be read."""
-
-
-def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | None:
-    """`reading_thread`, in this thread, which sleeps while Slack is busy."""
-    return waited(reading_thread(slack, channel, root), slack.stopping)
 
 
 def reading_thread(slack: SlackCalls, channel: str, root: str) -> Steps[list[JSON] | None]:
@@ -38,11 +33,6 @@ def reading_thread(slack: SlackCalls, channel: str, root: str) -> Steps[list[JSO
         if cursor is None:
             break
     return found
-
-
-def recent(slack: SlackCalls, channel: str) -> list[JSON]:
-    """`reading_recent`, in this thread, which sleeps while Slack is busy."""
-    return waited(reading_recent(slack, channel), slack.stopping)
 
 
 def reading_recent(slack: SlackCalls, channel: str) -> Steps[list[JSON]]:

@@ -4,7 +4,6 @@ Steps are a generator that yields a SlackPause whenever it has to wait, and None
 accepted. Whoever runs them decides how the time passes.
 """
 
-import threading
 import time
 from collections.abc import Callable, Generator
 from datetime import timedelta
@@ -16,10 +15,8 @@ from bot.slack.failures import SlackAway, SlackBusy
 
 WHILE_AWAY = timedelta(minutes=2)
 """How long a call is repeated while Slack cannot be reached."""
-WHILE_BUSY = timedelta(minutes=10)
-"""How long a call is repeated by a thread that waits, while Slack or the budget requires a pause."""
-IN_LINE = timedelta(hours=1)
-"""The same, for a call that waits in a line without a thread. Slack itself ends the session of a question then."""
+WHILE_BUSY = timedelta(hours=1)
+"""How long a call waits in line, while Slack or the budget requires a pause. Slack itself ends a session then."""
 
 FIRST_PAUSE, MAX_PAUSE = 1.0, 20.0
 """Seconds between two attempts while Slack cannot be reached: the first pause, which doubles, and the longest."""
@@ -47,7 +44,7 @@ class SlackPause(Struct, frozen=True):
 Steps: TypeAlias = Generator[SlackPause | None, None, Result]
 
 
-def insisting(call: Callable[[], Result], *, after_away: bool = True, while_busy: timedelta = IN_LINE) -> Steps[Result]:
+def insisting(call: Callable[[], Result], *, after_away: bool = True) -> Steps[Result]:
     """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure at the time limit.
 
     After SlackAway a call may have taken effect. A call that posts a message has to look for that message before it
@@ -60,7 +57,7 @@ def insisting(call: Callable[[], Result], *, after_away: bool = True, while_busy
             break
         except SlackBusy as busy:
             failed: SlackBusy | SlackAway = busy
-            wait, limit = busy.seconds, while_busy
+            wait, limit = busy.seconds, WHILE_BUSY
         except SlackAway as away:
             if not after_away:
                 raise
@@ -75,14 +72,23 @@ def insisting(call: Callable[[], Result], *, after_away: bool = True, while_busy
     return result
 
 
-def waited(steps: Steps[Result], stopping: threading.Event) -> Result:
-    """Run the steps in this thread, which sleeps at each pause. Raises the failure before a pause if `stopping`."""
-    while True:
-        try:
-            pause = next(steps)
-        except StopIteration as ended:
-            result: Result = ended.value
-            return result
-        if pause is not None and stopping.wait(pause.wait.total_seconds()):
-            steps.close()
-            raise pause.failed
+def by_and_by(steps: Callable[[], Steps[Result]]) -> Callable[[], Result]:
+    """Return a function for work that pauses by SlackBusy or SlackAway: the next call goes on after the pause."""
+    going_on: list[Steps[Result]] = []
+
+    def call() -> Result:
+        if not going_on:
+            going_on.append(steps())
+        while True:
+            try:
+                pause = next(going_on[0])
+            except BaseException as ended:
+                going_on.clear()
+                if isinstance(ended, StopIteration):
+                    result: Result = ended.value
+                    return result
+                raise
+            if pause is not None:
+                raise pause.failed
+
+    return call

@@ -1,8 +1,10 @@
 """Limits of those who have no key, and of paths, kept by a real HAProxy on loopback."""
 
+import contextlib
 import http.client
 import shutil
 import socket
+import ssl
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.haproxy import Gateway, Replica, route, server, wait_for
+from tests.fakes.haproxy_certificates import self_signed
+from workers.gateway.certificate import combined
 from workers.gateway.source_rules import MOST_OF_STRANGER, MOST_WRONG
 
 UNFINISHED = b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\nX-Long: " + b"x" * 8000
@@ -183,27 +187,25 @@ def test_paths_of_the_engines_that_are_no_api_are_closed(gateway_of):
 
 
 CLOSED_PATHS = [
-    *(
-        "/slots",
-        "/slots/0?action=erase",
-        "/props",
-        "/metrics",
-        "/metrics/",
-        "/load",
-        "/version",
-        "/ping",
-        "/server_info",
-    ),
-    *(
-        "/reset_prefix_cache",
-        "/sleep?level=1",
-        "/wake_up",
-        "/is_sleeping",
-        "/collective_rpc",
-        "/start_profile",
-        "/docs",
-    ),
-    *("/openapi.json", "/lora-adapters", "/", "/v1", "//metrics", "/v1/../metrics", "/v1/%2e%2e/metrics", "/%73lots"),
-    *("/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/load%5Flora_adapter", "/v1/load_%6cora_adapter"),
-    *("/tokenize/../metrics", "/tokenizer_info", "/TOKENIZE/x", "/update_weights", "/abort_requests", "/pause"),
+    *("/slots", "/slots/0?action=erase", "/props", "/metrics", "/metrics/", "/load", "/version", "/ping"),
+    *("/server_info", "/reset_prefix_cache", "/sleep?level=1", "/wake_up", "/is_sleeping", "/collective_rpc"),
+    *("/start_profile", "/docs", "/openapi.json", "/lora-adapters", "/", "/v1", "//metrics", "/v1/../metrics"),
+    *("/v1/%2e%2e/metrics", "/%73lots", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"),
+    *("/v1/load%5Flora_adapter", "/v1/load_%6cora_adapter", "/tokenize/../metrics", "/tokenizer_info"),
+    *("/TOKENIZE/x", "/update_weights", "/abort_requests", "/pause"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "accepted"), [("ECDHE-ECDSA-AES128-GCM-SHA256", True), ("ECDHE-ECDSA-AES128-SHA256", False)]
+)
+def test_only_ciphers_that_authenticate_are_accepted(gateway_of, tmp_path, ciphers, accepted):
+    certificate, key = self_signed(tmp_path, "localhost")
+    gateway = gateway_of(tls=combined(certificate, key))
+    context = ssl.create_default_context(cafile=certificate)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    with socket.create_connection(("127.0.0.1", gateway.port)) as plain:
+        expected = contextlib.nullcontext() if accepted else pytest.raises(ssl.SSLError)
+        with expected, context.wrap_socket(plain, server_hostname="localhost"):
+            pass

@@ -281,12 +281,17 @@ def test_a_replica_that_dies_or_freezes_loses_no_request(gateway, replicas, numb
     gateway.converge(route(servers=[server(one), server(two)]))
     with load(gateway) as failed:
         one.signal(number)
-        down = lambda: not next(s for s in gateway.haproxy.actual().servers if s.name == "r1").up  # noqa: E731
-        wait_for(down, "the replica is seen to be down", seconds=15)
+        both = route(servers=[server(one), server(two)])
+        cut = lambda: (dead := named(gateway.converge(both), "r1")) and dead.down_for and not dead.sessions  # noqa: E731
+        wait_for(cut, "the replica is down, and its requests are cut", seconds=20)
         time.sleep(0.5)
     assert failed == []
     only = route(servers=[server(two)])  # the other one can be removed as soon as its last connection is closed
     wait_for(lambda: [s.name for s in gateway.converge(only).servers] == ["r2"], "the dead one is removed", seconds=3)
+
+
+def named(actual, name):
+    return next((s for s in actual.servers if s.name == name), None)
 
 
 def r1(gateway):

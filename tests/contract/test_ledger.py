@@ -13,12 +13,13 @@ from tests.builders.events import requested
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
-from workers.deployment import ledger_reader
+from workers.deployment import ledger_reader, snapshot
 from workers.deployment import log as log_module
-from workers.deployment.events import ScaleRequested, Version
+from workers.deployment.events import EventId, ScaleRequested, Version
 from workers.deployment.ledger import LEDGER, MachineRepriced, fold
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import START, Log, NameTaken, new_id
+from workers.deployment.stored_book import BOOK
 from workers.deployment.token_counts import Tokens, counted
 
 NOW = datetime.now(UTC)
@@ -214,3 +215,45 @@ def test_a_machine_whose_deployment_ended_before_it_is_closed_by_the_cloud_s_tim
     [closed] = Ledger(redis).book().uses.values()
     assert (closed.ended, closed.estimated) == (told.now, False)
     assert redis.xlen(LEDGER) == 4
+
+
+def test_a_process_that_begins_reads_only_what_is_later_than_the_stored_book(redis, monkeypatch):
+    monkeypatch.setattr(ledger_reader, "STORED_EVERY", 2)
+    append(redis, told := launched().created())
+    Ledger(redis, whole=True).store()
+    append(redis, told.wait(minutes=30).gone("ended").ended())
+    read, xrange = [], redis.xrange
+    monkeypatch.setattr(redis, "xrange", lambda key, **asked: read.append((key, asked)) or xrange(key, **asked))
+    ledger = Ledger(redis)
+    book, newest = ledger.newest()
+    assert (LEDGER, {"min": "-", "count": ledger_reader.BATCH}) not in read
+    assert (book, newest) == Ledger(redis, whole=True).newest()
+    assert ledger.book() == Ledger(redis, whole=True).book()
+
+
+@pytest.mark.parametrize("stored", [b"no book", b'{"schema": 99}', None])
+def test_a_stored_book_that_cannot_be_read_or_is_not_of_this_ledger_is_not_used(redis, stored):
+    append(redis, told := launched().created())
+    Ledger(redis, whole=True).store()
+    if stored is None:  # an older copy of Redis was restored, without its newest entry
+        redis.xdel(LEDGER, redis.xrevrange(LEDGER, count=1)[0][0])
+    else:
+        redis.set(BOOK, stored)
+    assert Ledger(redis).newest() == Ledger(redis, whole=True).newest()
+    assert told.state is not None
+
+
+def test_the_ledger_of_a_shortened_log_lacks_nothing(redis, monkeypatch):
+    monkeypatch.setattr(snapshot, "SNAPSHOT_AFTER", 1)
+    monkeypatch.setattr(snapshot, "EVENTS_PER_ATTEMPT", 0)
+    append(redis, told := launched().created())
+    log = Log(redis)
+    before = Ledger(redis).book()
+    [made] = [snapshot.snapshot_of(told.id, log.read(told.id), EventId("5" * 16), NOW)]
+    assert log.shorten(told.id, log.version(told.id), made)
+    assert Ledger(redis, whole=True).complete(log, MONTH_AGO, NOW) == 0
+    assert Ledger(redis).book() == before
+    redis.delete(LEDGER)  # an earlier version booked nothing
+    assert Ledger(redis, whole=True).complete(log, MONTH_AGO, NOW) == 2
+    [use] = Ledger(redis).book().uses.values()
+    assert (use.booked.machine, use.owner.name) == (told.state.attempts[0].machine.id, "fast")

@@ -216,12 +216,15 @@ def test_a_clock_that_is_set_back_does_not_stop_the_lists(world):
     line.until(lambda: at_or_gone(line, token), 3)
 
 
-def test_a_lease_that_a_clock_ahead_has_set_too_far_away_is_corrected(world):
+@pytest.mark.parametrize(("passed", "ahead"), [(0.0, 0.7), (0.3, 0.3)])
+def test_a_lease_that_a_clock_ahead_has_set_too_far_away_is_corrected(world, passed, ahead):
     line = world("fake")
-    line.clock.now += LEASE * 0.7
+    line.clock.now += LEASE * passed
+    line.step()
+    line.clock.now += LEASE * ahead
     line.until(lambda: at(line, "east").expires_at > line.clock.now + LEASE / 2, 3)
-    line.clock.now -= LEASE * 0.7
-    assert at(line, "east").expires_at > line.clock.now + LEASE * 1.5
+    line.clock.now -= LEASE * ahead
+    assert at(line, "east").expires_at > line.clock.now + LEASE * (1 + ahead * 0.6)
     line.until(lambda: at(line, "east").expires_at <= line.clock.now + LEASE, 3)
     assert len(line.places.driver.bought) == len(line.state.ready) == 2
 

@@ -226,3 +226,24 @@ def test_a_clock_that_is_set_back_does_not_stop_the_comparison_with_the_logs(red
     redis.delete(f"mixtral:d:{id_}", "mixtral:names")  # without an entry in the feed
     projection.refresh(NOON - CHECKED_EVERY)
     assert id_ not in projection.states
+
+
+def test_a_look_at_one_deployment_reads_only_what_is_new(redis, shelf, monkeypatch):
+    api, id_ = Deployments(redis, lambda _: None, {}), shelf.put("m", "http://10.0.0.1:8000")
+    assert api.all()[0].id == id_
+    scaled(shelf, id_, 2)
+    read = []
+    monkeypatch.setattr(Log, "read", lambda *_: read.append("the whole log"))
+    found = api.by_id(id_)
+    assert (found.wanted, found.version) == (2, Log(redis).version(id_))
+    assert read == []
+
+
+def test_a_look_at_one_that_ended_or_is_not_known_yet_reads_its_log(redis, shelf):
+    api, id_ = Deployments(redis, lambda _: None, {}), shelf.put("m", "http://10.0.0.1:8000")
+    assert api.by_id(id_).wanted == 1
+    shelf.append(shelf.story(id_).stopped().ended())
+    api.all()
+    assert api.by_id(id_).ended is not None
+    redis.delete(f"mixtral:d:{id_}")
+    assert api.by_id(id_) is None

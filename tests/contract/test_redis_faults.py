@@ -15,6 +15,7 @@ from tests.worker_hosts import LEASE, Company
 from workers.deployment.attempt import Phase
 from workers.deployment.audit_stream import AuditStream
 from workers.deployment.events import LaunchIntended, LeaseExtended
+from workers.heartbeats import WorkerPart, read
 
 ROBIN = Caller(team="T1", channel="C1", user="U0ROBIN0001", once="1.2.3")
 
@@ -127,6 +128,15 @@ def test_a_machine_outlives_a_fault_that_is_shorter_than_its_lease_and_else_ends
     with fault(company.redis, name):
         company.now += LEASE * 1.1
         assert company.cloud.running() == []
+
+
+def test_a_sweep_is_a_heartbeat_and_one_that_fails_is_none(company):
+    sweeper = company.host("h-a").sweeper
+    with fault(company.redis, "read-only"):
+        sweeper.run(Rounds(2))
+    assert read(company.redis) == []
+    sweeper.sweep()
+    assert [(beat.part, beat.is_late) for beat in read(company.redis)] == [(WorkerPart.SWEEPER, False)]
 
 
 def test_a_sweeper_logs_each_cause_once(company, caplog):

@@ -13,6 +13,7 @@ from tests.fakes.virtual_calls import NEVER, VirtualCalls, VirtualTime
 from workers.api import Deployments
 from workers.clouds.driver import DriverError, Refused
 from workers.control.advance import Advance
+from workers.decision.retry_policy import paused_until
 from workers.decision.silence import MAX_AT_ONCE
 from workers.deployment.attempt import Phase
 from workers.deployment.events import LaunchIntended, MachineCreated, OfferRefused, ReplicaReady
@@ -39,7 +40,7 @@ class Launch:
         self.most_open = 0
         self.requests = Deployments(redis, lambda _: None, {"fake": self.cloud})
         self.id = self.requests.launch(
-            SCRIPTED, name="m", place=PLACE, replicas=replicas, limits=Limits(), once="m", ceiling=ceiling
+            SCRIPTED, name="m", replicas=replicas, place=PLACE, limits=Limits(), once="m", ceiling=ceiling
         )
         self.advance = Advance(
             redis=redis,
@@ -226,3 +227,13 @@ def test_after_a_refusal_one_replica_climbs_for_all(redis):
     refused = launch.told(OfferRefused)
     assert [event.refusals[0].offers for event in refused].count((WEST,)) == 1
     assert len(refused) == 4 + 1
+
+
+def test_calls_that_are_throttled_together_count_as_one(redis):
+    throttled = Refused("Too many calls.", code="RequestLimitExceeded", scope=Scope.BACK_OFF)
+    launch = Launch(redis, replicas=4)
+    launch.cloud.refuse = lambda _: throttled
+    launch.work()
+    assert len(launch.told(OfferRefused)) == 4
+    pause = paused_until(launch.state, launch.time.now) - launch.time.now
+    assert pause <= timedelta(minutes=5)

@@ -50,7 +50,7 @@ NOT_OF_SLACK = {
     "of a header": {"content-length", "content-type", "location", "retry-after", "x-oauth-scopes"}
     | {"x-slack-request-timestamp", "x-slack-signature"},
     "of a form": {"payload"},
-    "of metadata, which is as the app sent it": {"asks", "question", "replaces"},
+    "of metadata, which is as the app sent it": {"question", "replaces"},
 }
 """Keys that the product reads of other objects than Slack's answers and events."""
 

@@ -42,9 +42,10 @@ class Steps:
             number = len(self.done)
             self.done.append(label)
         self._reach(number, "before")
-        result = do()
-        self._reach(number, "after")
-        return result
+        try:
+            return do()
+        finally:
+            self._reach(number, "after")
 
     def _reach(self, number, side):
         if self._point == Point(number, side):

@@ -126,7 +126,7 @@ def test_each_outage_is_answered_with_its_cause_and_everything_goes_on_by_itself
             assert len(line.events(LaunchIntended)) == len(line.events(MachineCreated)) == bought, name
         assert line.pids() == pids, "no process has ended"
         logs = {name: (tmp_path / f"{name}.log").read_text() for name in pids}
-        assert {name: log.count("Traceback") for name, log in logs.items()} == dict.fromkeys(pids, 0)
+        assert {name: log[at - 300 :][:4000] for name, log in logs.items() if (at := log.find("Traceback")) >= 0} == {}
         failing, works = of_kind(robin, "mixtral_redis")
         assert "Redis is a read-only replica" in failing
         assert "Redis works again" in works

@@ -13,6 +13,7 @@ from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
+from tests.fakes.probes import told
 from tests.fakes.virtual_calls import NEVER, VirtualCalls, VirtualTime
 from workers.api import Deployments, NoSuchDeployment
 from workers.clouds.driver import DriverError, NoAnswer, Refused
@@ -185,22 +186,22 @@ class Schedule:
 
     def check(self):
         state = self.state
-        told = [(a.number, a.beside, a.phase.value, a.why) for a in state.attempts]
-        assert self.settled(), f"wanted {self.wanted}, running {self.running()}, {told}"
+        seen = [(a.number, a.beside, a.phase.value, a.why) for a in state.attempts]
+        assert self.settled(), f"wanted {self.wanted}, running {self.running()}, {seen}"
         assert self.running() == sorted(a.request.token for a in state.live)
         tokens = {a.request.token: a.number for a in state.attempts}
         assert set(self.cloud.bought) <= set(tokens)
         assert len(self.cloud.bought) == len(set(self.cloud.bought))
         book = Ledger(self.redis).book()
         booked = {attempt for _, attempt in book.uses}
-        assert {tokens[token] for token in self.cloud.bought} <= booked, f"a machine was forgotten: {told}"
+        assert {tokens[token] for token in self.cloud.bought} <= booked, f"a machine was forgotten: {seen}"
         return sum(bool(a.beside) for a in state.attempts)
 
 
 @pytest.fixture(autouse=True)
 def _engines(monkeypatch):
     for name, answer in (("probe", None), ("cannot_complete", None), ("key_is_enforced", True), ("computes", False)):
-        monkeypatch.setattr(f"workers.control.sweeper.{name}", lambda *_, answer=answer, **__: answer)
+        monkeypatch.setattr(f"workers.control.sweeper.{name}", told(answer))
     monkeypatch.setattr("workers.control.advance.completion", lambda *_, **__: TestAnswer(text="!", seconds=0.1))
 
 

@@ -18,10 +18,9 @@ from workers.placement.planner import plan
 MOST_ATTEMPTS = 300
 
 
-def rungs(cloud: str, *, spot: bool = False) -> tuple[Rung, ...]:
-    """The usable rungs of SkyPilot's five candidates for Mixtral 8x7B on one cloud."""
-    recipe = load(find("mixtral-8x7b-skypilot"), {})
-    planned = plan(recipe, catalog.load(), Limits(spot=spot, clouds=(cloud,)))
+def rungs(cloud: str, *, spot: bool = False, recipe: str = "mixtral-8x7b-skypilot") -> tuple[Rung, ...]:
+    """The usable rungs of a recipe on one cloud; by default, of SkyPilot's five candidates for Mixtral 8x7B."""
+    planned = plan(load(find(recipe), {}), catalog.load(), Limits(spot=spot, clouds=(cloud,)))
     return ladder(*(rung.offer for rung in planned if rung.offer.usd_per_hour))
 
 

@@ -1,7 +1,7 @@
 """A thread in Slack that accepts the calls of an answer, and fails as set by a test."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
@@ -56,13 +56,6 @@ class SlackThread:
 
     def note(self, method: str, channel: str, refused: SlackRefused) -> None:
         """The blocks are tried again each time."""
-
-    def insist(self, call: Callable[[], T]) -> T:
-        while True:
-            try:
-                return call()
-            except (SlackBusy, SlackAway):
-                self.now += 1
 
     def set_status(self, channel: str, thread: str, status: str) -> None:
         self.calls.append("status")

@@ -35,6 +35,7 @@ CASES = {
     ),
     "Two installations use one gateway port: the second does not start.": (
         "tests/contract/test_gateway_address.py::test_of_two_installations_on_one_port_the_second_does_not_start",
+        "tests/contract/test_gateway_address.py::test_two_haproxies_that_start_at_once_do_not_share_an_address",
     ),
     "No worker runs for longer than a machine's lease: card and thread say what became of the machines.": (
         "tests/contract/test_places.py::test_a_worker_that_was_away_for_longer_than_the_lease_says_what_became_of_the_machines",
@@ -102,6 +103,23 @@ CASES = {
     "The value of a button is forged: person, channel and address come from the press and the log.": (
         "tests/unit/bot/commands/test_handlers.py::test_a_forged_choice_asks_nothing_and_a_question_is_asked_by_who_wrote_it_where_they_did",
         "tests/unit/bot/screens/test_values.py::test_a_view_holds_ids_of_stored_things_alone",
+        "tests/unit/bot/test_admission.py::test_no_payload_makes_the_bot_send_a_message_to_an_address_that_is_not_slacks",
+    ),
+    "The log of a deployment is gone from Redis: each command about it says that machines may run on, and where they are listed.": (
+        "tests/unit/bot/commands/test_handlers.py::test_a_name_whose_log_is_gone_says_what_may_run_on_and_that_the_name_is_not_free",
+    ),
+    "The disk of MIXTRAL_HOME is full: machines are listed and ended, files are whole, and leases are extended as soon as there is room.": (
+        "tests/contract/test_full_disk.py::test_a_local_machine_is_listed_and_ended_and_its_lease_is_extended_as_soon_as_there_is_room",
+        "tests/contract/test_full_disk.py::test_a_machine_that_ends_while_its_disk_is_full_is_noticed",
+        "tests/contract/test_full_disk.py::test_the_files_of_an_installation_are_written_whole_or_not_at_all",
+        "tests/contract/test_full_disk.py::test_a_worker_starts_on_a_full_disk_with_a_sentence_and_not_with_a_traceback",
+    ),
+    "Random commands, payloads, recipes and bytes arrive at the doors: no unhandled exception, and nothing grows.": (
+        "tests/fuzz/test_slack.py::test_text_of_commands_and_messages",
+        "tests/fuzz/test_slack.py::test_envelopes_and_payloads_of_block_kit",
+        "tests/fuzz/test_recipes.py::test_recipes",
+        "tests/fuzz/test_http.py::test_the_bots_server",
+        "tests/fuzz/test_http.py::test_the_gateway",
     ),
     "A cloud, a console or an engine quotes a secret: it is masked before it is in an event or on a card.": (
         "tests/contract/test_masking.py::test_a_secret_that_a_cloud_a_console_or_an_engine_quotes_is_in_no_event_and_no_card",
@@ -116,6 +134,7 @@ CASES = {
     ),
     "Text contains NUL or hidden characters, or MIXTRAL_ADMINS no user ids: it is refused at the door, and named.": (
         "tests/unit/bot/language/test_hidden.py::test_a_command_with_a_hidden_character_is_refused_and_named",
+        "tests/unit/bot/language/test_hidden.py::test_an_input_of_the_launch_form_names_its_hidden_character",
         "tests/unit/bot/test_admins_setting.py::test_what_is_no_id_is_refused_at_start_with_the_place_where_ids_are_found",
         "tests/unit/bot/language/test_hidden.py::test_a_recipe_with_a_hidden_character_is_refused_with_its_line",
         "tests/unit/bot/language/test_hidden.py::test_a_question_keeps_what_a_person_pasted_except_nul",

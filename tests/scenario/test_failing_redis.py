@@ -62,11 +62,15 @@ class Bot:
         return self.said(self.web.conversations_open(users=user)["channel"]["id"])
 
 
-@pytest.fixture
-def bot(redis, slack):
+def serve(redis):
     place = Place(team="T0SANDBOX01", channel=GENERAL, user=ROBIN)
     told = Story("fast", id_=new_id(), at=datetime.now(UTC), place=place)
     append(redis, told.planned(offer("gcp r-a", "21.96")).asked().created().ready().published().tested())
+
+
+@pytest.fixture
+def bot(redis, slack):
+    serve(redis)
     return Bot(redis, slack)
 
 
@@ -98,6 +102,15 @@ def test_two_processes_of_the_bot_tell_it_once_and_a_second_outage_is_told_again
             bot.pass_time(120)
         bot.pass_time(60)
         assert len(bot.said()) == 2 * number
+
+
+def test_what_was_launched_just_before_is_told_of_too_while_reads_are_answered(redis, slack):
+    late = Bot(redis, slack)
+    late.pass_time(10)
+    serve(redis)
+    with fault(redis, "read-only"):
+        late.pass_time(90)
+    assert len(late.said()) == 1
 
 
 def test_a_fault_that_is_short_or_concerns_no_machine_is_not_told(bot, redis):

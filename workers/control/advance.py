@@ -126,8 +126,10 @@ class Advance:
             with Lease(self._redis, f"d:{deployment}", self._control_lease).held() as free:
                 if not free:
                     return  # the holder of the lease compares the log's version after its release
-                state, unanswered = self._settle(deployment)
-                self._creating.finish()
+                try:
+                    state, unanswered = self._settle(deployment)
+                finally:
+                    self._creating.finish()
             if state is not None:
                 self._leave(state)
             if unanswered is not None:

@@ -19,8 +19,11 @@ logger = logging.getLogger(__name__)
 MAX_THREADS = 8
 """Maximum number of concurrent extensions per place. After an outage of the worker, all machines are due together."""
 
-LONGEST = 1.5
-"""Maximum lease that is left alone, in leases. A clock that was ahead has set a later expiry, which is corrected."""
+LONGEST = 1.05
+"""Maximum lease that is left alone, in leases. A clock that was ahead has set a later expiry, which is corrected.
+
+The margin is for hosts whose clocks differ by minutes.
+"""
 
 AGAIN_AFTER = timedelta(seconds=10)
 """Time after which an extension that failed is repeated, or a 20th of the lease if that is shorter. A cloud that denies

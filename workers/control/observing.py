@@ -120,7 +120,7 @@ class Observer:
         cloud, part = place
         try:
             status = self._drivers[cloud].status()
-            if status.usable:
+            if status.usable or status.lists:
                 return PlaceListed(begun=now, listing=self._drivers[cloud].owned(self._installation, part))
             mend = status.mend or ""
             why = f"{status.reason}. {mend[:1].upper()}{mend[1:]}".rstrip(". ")

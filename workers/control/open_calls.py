@@ -17,6 +17,9 @@ LaunchAnswer: TypeAlias = MachineCreated | OfferRefused | BaseException
 LOOK_EVERY = 1.0
 """Maximum wait for an answer, in seconds, before the log is read again: a person may have stopped the deployment."""
 
+TOGETHER = 0.2
+"""Maximum wait for the next answer, in seconds, after one: calls that were made at once are answered at once."""
+
 
 class Calls(Protocol):
     """The open calls of one deployment, by the number of the attempt."""
@@ -67,7 +70,7 @@ class OpenCalls:
                 return found
             if self._since.pop(attempt, None) is not None:
                 found.append((attempt, answer))
-            wait = 0.0
+            wait = TOGETHER if self._since else 0.0
 
     def _run(self, attempt: int, call: Callable[[], MachineCreated | OfferRefused]) -> None:
         try:

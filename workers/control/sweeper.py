@@ -14,6 +14,7 @@ from workers.clouds.driver import Driver
 from workers.control.budget_stops import BudgetStops
 from workers.control.cloud_ends import CloudEnds
 from workers.control.consoles import Consoles
+from workers.control.freeing import NameFreeing
 from workers.control.idling import IdleWatch
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
@@ -92,7 +93,7 @@ class Sweeper:
         self._lease = Lease(redis, SWEEPER, control_lease)
         self._pulse = Pulse(redis, WorkerPart.SWEEPER, host)
         self._every = every
-        self._log, self._ledger = log, Ledger(redis)
+        self._log, self._ledger = log, Ledger(redis, whole=True)
         self._completed_at: datetime | None = None
         self._audit, self._audit_kept = AuditStream(redis), audit_kept
         self._trimmed_at: datetime | None = None
@@ -118,6 +119,7 @@ class Sweeper:
         self._budget_stops = BudgetStops(redis, log)
         self._idling = IdleWatch(redis, log)
         self._shortening = Shortening(log)
+        self._freeing = NameFreeing(redis, log, machine_lease)
         self._nudger = Nudger(nudge, clock)
         self._redis_failure = ""
         """Why the last sweep failed; empty if it did not."""
@@ -161,6 +163,8 @@ class Sweeper:
         since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
         try:
             added = self._ledger.complete(self._log, since, now)
+            self._ledger.store()
+            self._freeing.look(self._ledger, now)
         except (RedisError, WorkersError, ValueError, KeyError) as error:
             logger.warning("The ledger cannot be completed: %s", error)
             return

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from workers.control.async_collector import AsyncCollector
 from workers.deployment.attempt import KEPT
+from workers.deployment.events import DeploymentId
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
@@ -22,7 +23,7 @@ READ_EVERY = timedelta(minutes=1)
 BOOK_EVERY = timedelta(minutes=10)
 """Interval between two entries of a replica that processes tokens."""
 
-AT_ONCE = 64
+AT_ONCE = 128
 """Maximum number of engines that are read concurrently."""
 
 
@@ -32,6 +33,8 @@ class TokenCounting:
     def __init__(self, ledger: Ledger, log: Log) -> None:
         self._ledger = ledger
         self._log = log
+        self._keys: dict[DeploymentId, str] = {}
+        """Cached: keys never change, and thousands of replicas are due in one sweep."""
         self._asked_at: dict[Replica, datetime] = {}
         self._read: dict[Replica, TokensCounted] = {}
         """The newest count of each replica, as far as it is not booked."""
@@ -58,11 +61,14 @@ class TokenCounting:
             if read is not None:
                 self._note(replica, Tokens(*read), now)
         self._book([r for r, c in self._read.items() if r not in serving or self._due(r, c)])
+        ids = {id_ for id_, _ in serving}
+        self._keys = {id_: key for id_, key in self._keys.items() if id_ in ids}
         self._asked_at = {replica: at for replica, at in self._asked_at.items() if replica in serving}
         for replica, (state, address) in serving.items():
             last = self._asked_at.get(replica)
             if last is None or abs(now - last) >= READ_EVERY:
-                key = self._log.secrets(state.id).replica
+                key = self._keys.get(state.id) or self._log.secrets(state.id).replica
+                self._keys[state.id] = key
                 if self._asks.ask(replica, _tokens, address, key):
                     self._asked_at[replica] = now
 

@@ -2,7 +2,8 @@
 
 What happens to an attempt        Wait                                     Then it is given up, with this failure
 --------------------------------  ---------------------------------------  --------------------------------------
-Cloud does not answer the create  30 min; the request is repeated          provision
+Cloud does not answer the create  30 min; the request is repeated. Less    provision; none if another one
+                                  if another offer is open: see `silence`  is requested instead
 Boot, installation or pull takes  20, 60 and 40 min (BOOT_LIMITS), but     initial delay
   too long                        never less than without any report
 Engine is not ready after its     the recipe's initial delay (or 20 min);  initial delay
@@ -35,10 +36,10 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from workers.deployment.attempt import LEAVING, SOUND_AFTER, Attempt, Phase
-from workers.deployment.events import Failure
+from workers.deployment.events import Failure, OfferRefused
 from workers.deployment.state import Deployment
 from workers.machines import BootPhase
-from workers.placement.refusals import back_off_until
+from workers.placement.refusals import Scope, back_off_until
 
 START_TRIES = 2
 """Number of failures in a row after which a deployment that was never ready ends."""
@@ -200,9 +201,25 @@ def dry_until(state: Deployment) -> datetime | None:
 
 def paused_until(state: Deployment, now: datetime) -> datetime | None:
     """End of the longest current pause, during which no machine is bought; None without a pause."""
-    pauses = (_after_dry(state, now), _after_failures(state), _after_losses(state), back_off_until(state.refusals, now))
+    pauses = (_after_dry(state, now), _after_failures(state), _after_losses(state), _throttled(state, now))
     until = max((pause for pause in pauses if pause is not None), default=None)
     return until if until and now < until else None
+
+
+def _throttled(state: Deployment, now: datetime) -> datetime | None:
+    """End of the back-off. Calls that were made before one of them was throttled count as one."""
+    counted: list[OfferRefused] = []
+    refused = [(a.refusal, a) for a in state.attempts if a.refusal is not None]
+    for refusal, attempt in sorted(refused, key=lambda one: one[0].at):
+        if not (
+            counted and _is_back_off(refusal) and _is_back_off(counted[-1]) and attempt.intended_at < counted[-1].at
+        ):
+            counted.append(refusal)
+    return back_off_until(counted, now)
+
+
+def _is_back_off(refused: OfferRefused) -> bool:
+    return all(refusal.scope is Scope.BACK_OFF for refusal in refused.refusals)
 
 
 def _after_dry(state: Deployment, now: datetime) -> datetime | None:

@@ -7,9 +7,19 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import MsgspecError
+from msgspec.structs import replace
 from redis import Redis
 
-from workers.deployment.events import DeploymentId, NewerEvent
+from workers.deployment import stored_book
+from workers.deployment.attempt import MAY_COST
+from workers.deployment.events import (
+    DeploymentId,
+    LaunchIntended,
+    LoggedEvent,
+    MachineCreated,
+    NewerEvent,
+    Snapshotted,
+)
 from workers.deployment.ledger import (
     LEDGER,
     TOKENS,
@@ -27,6 +37,8 @@ from workers.deployment.ledger import (
     fold,
 )
 from workers.deployment.log import START, Log
+from workers.deployment.state import fold as fold_log
+from workers.deployment.stored_book import BOOK
 from workers.deployment.token_counts import TokensCounted
 
 _LOG = logging.getLogger(__name__)
@@ -34,14 +46,19 @@ _LOG = logging.getLogger(__name__)
 BATCH = 1000
 """Number of entries that are read at once."""
 
+STORED_EVERY = 1000
+"""Number of new entries after which the book is stored again."""
+
 START_OF_STREAM = "-"
 
 
 class Ledger:
     """The ledger of this installation. Safe to use from several threads; each call reads only what is new."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, whole: bool = False) -> None:
+        """`whole`: read it from its beginning, also if a book is stored; for the process that stores it."""
         self._redis: Any = redis
+        self._whole = whole
         self._book = Book()
         self._positions = dict.fromkeys((LEDGER, TOKENS), START_OF_STREAM)
         self._lock = threading.Lock()
@@ -50,6 +67,7 @@ class Ledger:
         """The use of every machine so far. Raises RedisError."""
         with self._lock:
             self._compare()
+            self._begin()
             self._read(LEDGER)
             return self._read(TOKENS)
 
@@ -60,6 +78,7 @@ class Ledger:
         """
         with self._lock:
             self._compare()
+            self._begin()
             book = self._read(LEDGER)
             return book, self._positions[LEDGER].removeprefix("(").removeprefix(START_OF_STREAM)
 
@@ -69,6 +88,26 @@ class Ledger:
         if _number(self._positions[LEDGER]) > (_number(newest[0][0].decode()) if newest else ()):
             self._book = Book()
             self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
+
+    def _begin(self) -> None:
+        """Begin with the stored book, unless entries were read already, or its position is not in the ledger."""
+        if self._whole or self._positions[LEDGER] != START_OF_STREAM:
+            return
+        stored = stored_book.read(self._redis.get(BOOK))
+        if stored is not None and self._redis.xrange(LEDGER, min=stored[1], max=stored[1]):
+            book, position = stored
+            self._book = replace(book, counts=self._book.counts, tokens=self._book.tokens)
+            self._positions[LEDGER] = f"({position}"
+
+    def store(self) -> None:
+        """Store the book for processes that begin, if many entries were added since. Raises RedisError."""
+        book, newest = self.newest()
+        stored = stored_book.read(self._redis.get(BOOK))
+        if newest and (stored is None or self._is_far_behind(stored[1])):
+            self._redis.set(BOOK, stored_book.encoded(book, newest))
+
+    def _is_far_behind(self, position: str) -> bool:
+        return len(self._redis.xrange(LEDGER, min=f"({position}", count=STORED_EVERY)) >= STORED_EVERY
 
     def _read(self, stream: str) -> Book:
         while entries := self._redis.xrange(stream, min=self._positions[stream], count=BATCH):
@@ -140,13 +179,41 @@ def _entries(log: Log, deployment: DeploymentId) -> Iterator[LedgerEntry]:
     except MsgspecError:
         return  # a newer version wrote it, and booked it
     found = [event for event in events if not isinstance(event, NewerEvent)]
-    entries = [entry for event in found if (entry := entry_of(deployment, event)) is not None]
+    after = [entry for event in found if (entry := entry_of(deployment, event)) is not None]
+    entries = [*_before(deployment, events), *after]
     book = fold(entries)
     for entry in entries:
         if isinstance(entry, MachineClosed) and (deployment, entry.attempt) not in book.uses:
             yield ReservationReleased(deployment=deployment, attempt=entry.attempt)
         elif not isinstance(entry, MachineReserved) or (deployment, entry.attempt) in book.reserved:
             yield entry
+
+
+def _before(deployment: DeploymentId, events: Sequence[LoggedEvent]) -> Iterator[LedgerEntry]:
+    """The entries of what the snapshot of a shortened log still tells of the events before it."""
+    if not events or not isinstance(events[0], Snapshotted):
+        return
+    state = fold_log(deployment, events[:1])
+    assert state is not None  # noqa: S101 - a snapshot is a state
+    place, id_ = state.place, events[0].event_id
+    yield DeploymentBooked(
+        deployment=deployment,
+        at=state.requested_at,
+        name=state.name,
+        recipe=state.recipe.name,
+        user=place.user,
+        channel=place.channel,
+    )
+    for attempt in state.attempts:
+        intended = LaunchIntended(event_id=id_, at=attempt.intended_at, request=attempt.request)
+        made = attempt.machine and MachineCreated(
+            event_id=id_, at=attempt.intended_at, attempt=attempt.number, machine=attempt.machine
+        )
+        event = made or (intended if attempt.phase in MAY_COST else None)
+        if event and (entry := entry_of(deployment, event)) is not None:
+            yield entry
+        if attempt.machine and attempt.gone_at:
+            yield MachineClosed(deployment=deployment, attempt=attempt.number, ended=attempt.gone_at)
 
 
 def _has(book: Book, entry: LedgerEntry) -> bool:

@@ -114,6 +114,15 @@ return 1
 """
 )
 
+# Only if the log is gone, and the name is still its.
+_FREE = """
+if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[2])
+redis.call('DEL', KEYS[4])
+return 1
+"""
+
 # A key is stored or deleted atomically with its event.
 _ISSUE = (
     _APPEND
@@ -216,6 +225,7 @@ class Log:
         self._revoke: Any = redis.register_script(_REVOKE)
         self._close: Any = redis.register_script(_CLOSE)
         self._open: Any = redis.register_script(_OPEN)
+        self._free: Any = redis.register_script(_FREE)
 
     def read(self, deployment: DeploymentId, after: Version = START) -> list[LoggedEvent]:
         """The events after a version, in order. Raises UnreadableLog."""
@@ -285,6 +295,12 @@ class Log:
     def names(self) -> dict[str, DeploymentId]:
         """Every deployment that has not ended, by name."""
         return {k.decode(): DeploymentId(v.decode()) for k, v in self._redis.hgetall(NAMES).items()}
+
+    def free(self, deployment: DeploymentId, name: str) -> bool:
+        """Free the name of a deployment whose log is gone, and delete its keys. Returns whether it was so."""
+        keys = [_key(deployment), NAMES, KEYS, _keys(deployment)]
+        freed: int = self._free(keys, [name, deployment])
+        return freed == 1
 
     def past(self, since: datetime) -> dict[str, DeploymentId]:
         """The last deployment of each name that ended after `since`, at most KEPT_AFTER_END ago."""

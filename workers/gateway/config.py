@@ -46,7 +46,7 @@ class Check(Struct, frozen=True, kw_only=True):
     @property
     def line(self) -> str:
         """The options that all servers share."""
-        return f"check inter {_ms(self.every)} fastinter {_ms(self.again)} rise 1 on-marked-down shutdown-sessions"
+        return f"check inter {_ms(self.every)} fastinter {_ms(self.again)} rise 1"
 
 
 def _ms(time: timedelta) -> str:
@@ -132,7 +132,8 @@ defaults
   option contstats
   # Any answer passes the check, because a recipe's own server may lack this path. A server error stops new requests
   # and cuts no stream (L7OKC). Only a replica that refuses connections, or does not answer for the time that its recipe
-  # allows, counts as down; its streams are then cut. `fall` is that time in checks, for each server.
+  # allows, counts as down. `fall` is that time in checks, for each server. The gateway then cuts its streams, and not
+  # HAProxy (on-marked-down shutdown-sessions), which would drop requests that are about to go to another replica.
   timeout check {timeout}
   option httpchk
   http-check send meth GET uri /health ver HTTP/1.1 hdr host gateway

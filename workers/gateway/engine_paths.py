@@ -16,8 +16,8 @@ CLOSED = ("lora_adapter", "..")
 """Parts of paths below `BELOW` that are closed: they load code and weights, or lead elsewhere."""
 
 NO_API = (
-    "This path is not part of the API. The gateway serves the paths below /v1, and /tokenize, /detokenize and other "
-    "paths with which engines answer prompts; not those that report or control the engine, as /metrics and /slots."
+    "This path is not part of the API. The gateway serves the paths below /v1, and /tokenize, /detokenize and others "
+    "with which engines answer prompts; not those that report or control the engine, as /metrics and /slots."
 )
 
 RULE = """\

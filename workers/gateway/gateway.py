@@ -156,9 +156,8 @@ class Gateway:
             if self._due(holding):  # a replica that works without answering its checks stays trusted
                 self._look(holding)
             raise
-        if self._table != before:
-            self._haproxy.hasten(self._table)
-        if _servers(self._table) == _servers(before) and not self._due(holding):
+        applied = self._table == before or self._haproxy.hasten(self._table)
+        if applied and _servers(self._table) == _servers(before) and not self._due(holding):
             return
         actual = self._look(holding)
         self._publish(actual)

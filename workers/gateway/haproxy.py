@@ -43,6 +43,7 @@ from workers.gateway.routes import (
     closing,
     layout,
     opening,
+    part,
 )
 from workers.gateway.source_rules import SOURCE_TABLE, WRONG_TOLD
 from workers.gateway.table import Actual, Admin, KeyUse, Older, RoutingTable
@@ -94,6 +95,7 @@ class Haproxy:
         self._certificate = certificate or ""
         self._cli = Cli(folder / SOCKET)
         self._seen: Seen | None = None
+        self._applied = RoutingTable()
         self.fault = ""
         """Why the files could not be written at the last attempt, and how to mend it; empty if they were."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -133,21 +135,27 @@ class Haproxy:
         ours = f"{SHAPE_VARIABLE}={digest(self._shape, self._certificate)}"
         return self._cli.ask(f"show env {SHAPE_VARIABLE}") == ours
 
-    def hasten(self, table: RoutingTable) -> None:
+    def hasten(self, table: RoutingTable) -> bool:
         """Apply what has changed in the table since HAProxy was read, without reading it again; then write the files.
 
-        Does nothing if it was not read, has been replaced since, or would have to be reloaded: `converge` follows at
-        the latest after 10 seconds. Raises GatewayDown.
+        Returns False, and does nothing, if it was not read, has been replaced since, or would have to be reloaded:
+        `converge` is needed. Raises GatewayDown.
         """
         seen, self._seen = self._seen, None
         if seen is None or self._cli.processes() != seen.processes:
-            return
+            return False
         goal = layout(table, seen.actual)
-        steps = () if goal.size != seen.actual.size else changes(goal, seen.actual)
+        if goal.size != seen.actual.size:
+            return False
+        moved = _moved(self._applied, table)
+        self._applied = table
+        few = len(moved) < len(table.routes) and not seen.actual.older
+        steps = changes(*(part(goal, seen.actual, moved) if few else (goal, seen.actual)))
         for step in steps:
             self._apply(step)
         self._seen = Seen(seen.processes, after(seen.actual, steps))
         self._keep_files(goal)
+        return True
 
     def converge(self, table: RoutingTable, flowing: Collection[str] = ()) -> Actual:
         """Apply `table` to HAProxy's files and memory; return what HAProxy has afterwards.
@@ -161,6 +169,7 @@ class Haproxy:
         except GatewayDown:
             self._keep_files(layout(table, self._written()))
             raise
+        self._applied = table
         for _ in range(ROUNDS):
             goal = layout(table, actual)
             closed = closing(goal, actual)
@@ -230,7 +239,7 @@ class Haproxy:
             case Put(map=name, entry=entry, value=value, new=new):
                 self._cli.ask(f"{'add' if new else 'set'} map {MAPS[name]} {entry} {value}")
             case Cut(process=process, backend=backend, name=name):
-                self._cut(f"@!{process}", backend, name)
+                self._cut(CURRENT if process is None else f"@!{process}", backend, name)
             case Drop(map=name, entry=entry, process=process):
                 where = CURRENT if process is None else f"@!{process}"
                 self._cli.ask(f"del map {MAPS[name]} {entry}", process=where)
@@ -251,7 +260,7 @@ class Haproxy:
                 self._cli.ask(f"clear table {server.backend} data.server_id eq {server.number}")
 
     def _cut(self, process: str, backend: str, server: str) -> None:
-        """End the sessions of an older process on a server. Such a process accepts commands about sessions only."""
+        """End the sessions of a process on a server. An older process accepts commands about sessions only."""
         for session in haproxy_output.sessions_on(self._cli.ask("show sess", process=process), backend, server):
             self._cli.ask(f"shutdown session {session}", process=process)
 
@@ -338,3 +347,10 @@ class Haproxy:
         handle, draft = tempfile.mkstemp(dir=self._folder, prefix=f".{name}-")
         os.close(handle)
         return Path(draft)
+
+
+def _moved(before: RoutingTable, now: RoutingTable) -> set[str]:
+    """The deployments whose routes are not the same objects."""
+    old = {route.deployment: route for route in before.routes}
+    new = {route.deployment: route for route in now.routes}
+    return {deployment for deployment in old.keys() | new.keys() if old.get(deployment) is not new.get(deployment)}

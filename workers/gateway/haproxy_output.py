@@ -21,7 +21,7 @@ MAINT, DRAIN = 0x07, 0x18
 
 
 _COLUMNS = (
-    *("pxname", "svname", "qcur", "scur", "stot", "bout", "status", "sid"),
+    *("pxname", "svname", "qcur", "scur", "stot", "bout", "status", "lastchg", "sid"),
     *("check_status", "check_rise", "check_fall", "check_health", "addr"),
 )
 
@@ -116,6 +116,7 @@ def servers(rows: list[Row], admin: Mapping[Place, Admin]) -> Iterator[ActualSer
                 address=row["addr"],
                 admin=admin[place],
                 up=row["status"].startswith(("UP", "DRAIN", "no check")),
+                down_for=int(row.get("lastchg") or 0) if row["status"].startswith("DOWN") else 0,
                 stopping=row["status"].startswith("NOLB"),
                 sessions=_sessions(row),
                 number=int(row["sid"]),

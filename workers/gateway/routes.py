@@ -62,9 +62,9 @@ class RemoveServer(Struct, frozen=True, kw_only=True):
 
 
 class Cut(Struct, frozen=True, kw_only=True):
-    """End the requests of an older process on a server that is down; such a process runs no health checks itself."""
+    """End the requests on a server that is down, in the process with the id `process`; None: in the current one."""
 
-    process: int
+    process: int | None = None
     backend: str
     name: str
 
@@ -113,6 +113,9 @@ Change: TypeAlias = AddServer | SetState | Trust | RemoveServer | Cut | Put | Dr
 SERVER_STATES: Mapping[Phase, State] = {Phase.READY: "ready", Phase.NOT_READY: "drain", Phase.DRAINING: "drain"}
 """Phases whose attempts have a server. A replica that fails its probe takes no new request and finishes its streams."""
 
+
+CONNECTS_WITHIN = 2
+"""Seconds after which HAProxy gives up a connection to a server (`timeout connect`)."""
 
 UNCHANGED = KeyLimits()
 
@@ -192,7 +195,7 @@ def closing(goal: Layout, actual: Actual) -> tuple[Change, ...]:
     """The changes that take something away: keys, their streams, and servers. They come before all others."""
     if goal.size != actual.size:  # a replaced process still accepts requests
         return tuple(_entries_gone(goal, actual))
-    return (*_entries_gone(goal, actual), *_dead_in_older(goal, actual), *_servers_gone(goal, actual))
+    return (*_entries_gone(goal, actual), *_dead(actual), *_dead_in_older(goal, actual), *_servers_gone(goal, actual))
 
 
 def opening(goal: Layout, actual: Actual, flowing: Collection[str] = ()) -> tuple[Change, ...]:
@@ -200,6 +203,23 @@ def opening(goal: Layout, actual: Actual, flowing: Collection[str] = ()) -> tupl
     if goal.size != actual.size:
         return (Reload(size=goal.size),)
     return (*_servers_there(goal, actual), *_trusted(actual, flowing), *_entries_there(goal, actual))
+
+
+def part(goal: Layout, actual: Actual, deployments: Collection[str]) -> tuple[Layout, Actual]:
+    """What is wanted for some deployments, and what HAProxy has of them, without older processes."""
+    places = tuple(place for place in goal.places if place[1].deployment in deployments)
+    backends = {backend for backend, _ in places}
+    backends |= {backend for deployment, backend in actual.routes.items() if deployment in deployments}
+    return replace(goal, places=places), replace(
+        actual,
+        servers=tuple(server for server in actual.servers if server.backend in backends),
+        keys={key: deployment for key, deployment in actual.keys.items() if deployment in deployments},
+        routes={deployment: backend for deployment, backend in actual.routes.items() if deployment in deployments},
+        replica_keys={d: key for d, key in actual.replica_keys.items() if d in deployments},
+        ids={key: id_ for key, id_ in actual.ids.items() if id_.partition("/")[0] in deployments},
+        limits={name: most for name, most in actual.limits.items() if name.partition("/")[0] in deployments},
+        older=(),
+    )
 
 
 def after(actual: Actual, applied: Collection[Change]) -> Actual:
@@ -270,6 +290,16 @@ def _entries_gone(goal: Layout, actual: Actual) -> Iterator[Drop | EndStreams]:
 def _streams_of(ids: Mapping[str, str], wanted: Mapping[str, str], process: int | None = None) -> Iterator[EndStreams]:
     if gone := frozenset(id_ for key, id_ in ids.items() if key not in wanted):
         yield EndStreams(keys=gone, process=process)
+
+
+def _dead(actual: Actual) -> Iterator[Cut]:
+    """Servers whose requests all wait for an answer: those that were about to connect have gone to other servers.
+
+    HAProxy drops a request that is ended between its refused connection and the next server.
+    """
+    for server in actual.servers:
+        if server.sessions and server.down_for > CONNECTS_WITHIN:
+            yield Cut(backend=server.backend, name=server.name)
 
 
 def _dead_in_older(goal: Layout, actual: Actual) -> Iterator[Cut]:

@@ -59,6 +59,8 @@ class ActualServer(Struct, frozen=True, kw_only=True):
     """Whether its health check passes."""
     stopping: bool = False
     """Whether it answers its health check with a server error: it gets no new request, and its streams go on."""
+    down_for: int = 0
+    """Seconds since it is down; 0 if it is up."""
     sessions: int = 0
     """Number of requests that it is answering or that are queued for it."""
     number: int = 0

@@ -43,3 +43,5 @@ class CloudStatus(Struct, frozen=True, kw_only=True):
     """Why it cannot be used: `AWS: no credentials found`."""
     mend: str | None = None
     """What the operator can do about it."""
+    lists: bool = False
+    """If it cannot be used: whether its machines are listed, extended and ended all the same."""

@@ -1,6 +1,7 @@
 """What strangers are told, and how often; which payloads Slack is asked about."""
 
 import logging
+import socket
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,6 +129,23 @@ def test_a_stranger_who_clicks_and_whose_response_url_is_spent_is_told_in_the_ch
         "container": {"channel_id": "C1"},
     }
     assert entered(slack, directory, redis, click) == (False, "")
+    assert slack.told == [("C1", "UEVE", REFUSED, None)]
+
+
+def test_no_payload_makes_the_bot_send_a_message_to_an_address_that_is_not_slacks(slack, directory, redis):
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        click = {
+            "type": "block_actions",
+            "user": {"id": "UEVE", "team_id": THEIRS},
+            "team": {"id": OURS},
+            "container": {"channel_id": "C1"},
+            "response_url": f"http://127.0.0.1:{elsewhere.getsockname()[1]}/actions/x",
+        }
+        assert entered(slack, directory, redis, click) == (False, "")
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+    assert click["response_url"] is None
     assert slack.told == [("C1", "UEVE", REFUSED, None)]
 
 

@@ -46,6 +46,7 @@ from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.views.escape import unmarked
 from tests.fakes.at_once import AtOnce
 from tests.fakes.office import Office
+from tests.fakes.outbox import SentAtOnce
 from tests.person import words
 from tests.rights import CELLS, COLUMNS, cells, rows
 from workers.deployment.audit import AuditOutcome, decode, encode
@@ -107,9 +108,7 @@ class Slack:
 
     def __init__(self):
         self.shown = []
-
-    def insist(self, call, *, after_away=True):
-        return call()
+        self.outbox = SentAtOnce()
 
     def whisper(self, channel, user, message, *, thread=None):
         self.shown.append((user, words({"text": message.text, "blocks": list(message.blocks)})))

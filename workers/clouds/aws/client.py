@@ -38,6 +38,7 @@ class AwsClient:
         self._session: Any = None
         self._clients: dict[tuple[str, str, bool], Any] = {}
         self._lock = threading.Lock()
+        self._regions_lock = threading.Lock()
         self._made_in = os.getpid()
         self._regions: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
 
@@ -82,15 +83,14 @@ class AwsClient:
 
     def regions(self) -> frozenset[str]:
         """Names of the regions that the account has enabled. Raises AwsError, DriverError."""
-        with self._lock:
+        with self._regions_lock:  # threads that need them at once make one call
             at, known = self._regions
-        if time.monotonic() - at < REGIONS_CACHED_FOR.total_seconds():
-            return known
-        found = self.call("ec2", self._known_home(), "describe_regions")["Regions"]
-        known = frozenset(region["RegionName"] for region in found)
-        with self._lock:
+            if time.monotonic() - at < REGIONS_CACHED_FOR.total_seconds():
+                return known
+            found = self.call("ec2", self._known_home(), "describe_regions")["Regions"]
+            known = frozenset(region["RegionName"] for region in found)
             self._regions = (time.monotonic(), known)
-        return known
+            return known
 
     def check_region(self, region: str) -> None:
         """Raises RegionError if the region cannot be used, AwsError, DriverError."""

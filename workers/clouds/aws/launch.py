@@ -1,6 +1,8 @@
 """One launch: checks and preparation, then one CreateFleet call."""
 
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -59,6 +61,8 @@ class FleetLaunch:
         self._templates = Templates(api)
         self._groundwork: Groundwork | None = None
         self._prepared_for = ""
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        """By region: replicas that are requested at once share the groundwork."""
         self._images: dict[tuple[str, str], tuple[float, aws_fleet.Ami]] = {}
 
     def prepare(self, request: MachineRequest, offers: Iterable[Offer]) -> tuple[Refusal, ...]:
@@ -75,9 +79,10 @@ class FleetLaunch:
         region = offers[0].region
         try:
             self._api.check_region(region)
-            fitting, too_small = self.quotas.sort(offers)
-            if fitting:
-                self._prepared(replace(request, offers=fitting), admitted(self._environ))
+            with self._locks[region]:
+                fitting, too_small = self.quotas.sort(offers)
+                if fitting:
+                    self._prepared(replace(request, offers=fitting), admitted(self._environ))
         except RegionError as error:
             return (_refusal(f"{error}", "NoSuchRegion", Scope.REGION, offers),)
         except AwsError as error:
@@ -137,14 +142,16 @@ class FleetLaunch:
         if self._groundwork is not None:
             self._groundwork.wait_for(request.offers[0].region)
         self._api.check_region(request.offers[0].region)
-        offers, too_small = self.quotas.sort(request.offers)
+        with self._locks[request.offers[0].region]:
+            offers, too_small = self.quotas.sort(request.offers)
         if not offers:
             raise refused_by(too_small, request.offers)
         try:
             script = user_data(request, secrets)
         except ServingError as error:
             raise Refused(str(error), code="NotServable", scope=Scope.BUG) from error
-        resources = self._prepared(request, sources)
+        with self._locks[request.offers[0].region]:
+            resources = self._prepared(request, sources)
         placed = tuple(offer for offer in offers if offer.zone in resources.places.subnets)
         if unplaced := tuple(offer for offer in offers if offer not in placed):
             too_small = (*too_small, aws_fleet.no_subnet(unplaced))

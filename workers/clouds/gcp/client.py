@@ -139,9 +139,10 @@ class GcpClient:
 
         if self._made_in != os.getpid():
             self._clients, self._made_in = {}, os.getpid()
-        if name not in self._clients:
-            self._clients[name] = getattr(compute_v1, name)(**self._client_options())
-        return self._clients[name]
+        clients = self._clients  # another thread may drop them meanwhile
+        if name not in clients:
+            clients[name] = getattr(compute_v1, name)(**self._client_options())
+        return clients[name]
 
     def _client_options(self) -> dict[str, Any]:
         if not self._endpoint:

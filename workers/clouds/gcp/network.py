@@ -1,5 +1,6 @@
 """Firewall rules: one for each port of an installation's recipes."""
 
+import threading
 import time
 from datetime import timedelta
 from typing import Any
@@ -25,14 +26,16 @@ class Firewall:
     def __init__(self, api: GcpClient) -> None:
         self._api = api
         self._seen: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._lock = threading.Lock()
 
     def open(self, installation: str, port: int, sources: tuple[str, ...]) -> str:
         """Open `port` to `sources` only; returns the network tag for the machine. Raises GcpError, DriverError."""
         name = rule_name(installation, port)
-        seen = self._seen.get((name, sources))
-        if seen is None or time.monotonic() - seen > LOOK_AGAIN_AFTER.total_seconds():
-            self._open(name, port, sources)
-            self._seen[name, sources] = time.monotonic()
+        with self._lock:  # replicas that are requested at once share the calls
+            seen = self._seen.get((name, sources))
+            if seen is None or time.monotonic() - seen > LOOK_AGAIN_AFTER.total_seconds():
+                self._open(name, port, sources)
+                self._seen[name, sources] = time.monotonic()
         return name
 
     def _open(self, name: str, port: int, sources: tuple[str, ...]) -> None:

@@ -66,7 +66,8 @@ class LocalDriver:
                 mend = "Free disk space or correct the permissions, or set MIXTRAL_HOME to a writable folder."
             else:
                 return CloudStatus(cloud=self.cloud, usable=True)
-        return CloudStatus(cloud=self.cloud, usable=False, reason=f"local: {reason}", mend=mend)
+        lists = sys.platform.startswith("linux")  # without room for another machine, those that run are looked after
+        return CloudStatus(cloud=self.cloud, usable=False, reason=f"local: {reason}", mend=mend, lists=lists)
 
     def offers(self) -> tuple[Offer, ...]:
         memory = Decimal(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 2**30
@@ -131,8 +132,16 @@ class LocalDriver:
         return None
 
     def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:  # noqa: ARG002 - as above
-        with suppress(FileNotFoundError):  # ended and pruned long ago
-            self._folder(token).extend(expires_at)
+        folder = self._folder(token)
+        try:
+            folder.extend(expires_at)
+        except FileNotFoundError:  # ended and pruned long ago
+            return
+        except OSError as error:
+            raise DriverError(
+                f"{folder.path} cannot be written ({error.strerror}), so the lease of the machine is not extended. "
+                "Free disk space or correct the permissions: it is tried again"
+            ) from error
 
     def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:  # noqa: ARG002 - as above
         folder = self._folder(token)

@@ -72,7 +72,7 @@ def live(folder: MachineFolder, lock: int) -> None:
         for step in plan:
             run(step, folder, request, (lock, *gpus.values()), last=step is plan[-1])
     except MustEnd as end:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # deleted, or the disk is full: what is left of the machine ends all the same
             folder.end(str(end))
     machine_processes.kill(folder.path, os.getpid())
 
@@ -130,10 +130,11 @@ def reserve(wanted: int, locks: Path) -> socket.socket:
 def run(step: BootStep, folder: MachineFolder, request: MachineRequest, keep: tuple[int, ...], *, last: bool) -> None:
     """Run one step until it ends. Raises MustEnd if the machine has to end."""
     check(folder, request, datetime.now(UTC), None)
-    folder.report("" if last else step.name)
-    if step.script is not None:
-        Path(step.argv[-1]).write_text(step.script)
+    with suppress(OSError):  # on a full disk, nobody is told what is done
+        folder.report("" if last else step.name)
     try:
+        if step.script is not None:
+            Path(step.argv[-1]).write_text(step.script)
         process = subprocess.Popen(  # noqa: S603 - argv is from `steps`; a recipe's script is meant to run
             step.argv,
             stdin=subprocess.DEVNULL,

@@ -40,3 +40,16 @@ def test_what_the_cloud_does_not_let_the_control_loop_do_is_said(checked):
 def test_a_redis_that_does_not_answer_has_its_own_finding(checked):
     assert control({"REDIS_URL": "redis://127.0.0.1:1/0"}) == []
     assert control({}) == []
+
+
+def test_machines_of_another_installation_in_the_logs_are_named_with_both_ids(checked, redis):
+    told = Story().served()
+    ours = told.state.attempts[0].request.installation
+    redis.set("mixtral:installation", ours)
+    assert checked(told) == []
+    redis.set("mixtral:installation", "i-other")
+    (found,) = checked()
+    assert (found.about, found.what, found.works) == ("Redis", "installation", False)
+    assert f"it is of the installation i-other, but its logs contain machines of the installation {ours}" in found.says
+    assert "neither observed nor ended here" in found.says
+    assert f"give {ours} a Redis of its own" in found.mend

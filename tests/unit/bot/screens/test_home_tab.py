@@ -1,8 +1,6 @@
 """When a Home tab is published, and with what."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,25 +14,20 @@ from bot.slack.failures import SlackAway, SlackBusy
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
-from tests.fakes.at_once import AtOnce
 from tests.fakes.office import Office
+from tests.fakes.outbox import SentAtOnce
 from tests.person import words
 from workers.deployment.events import Place
 
 
 class Slack:
-    """Asks for a pause, and goes on when it is told to."""
+    """Shows tabs, or fails with `failure`."""
 
     def __init__(self):
         self.views = []
-        self.goes_on = Event()
         self.failure = None
         self.left = []
-
-    def insist(self, call):
-        call()
-        self.goes_on.wait(5)
-        return call()
+        self.outbox = SentAtOnce()
 
     def publish_home(self, user, view, *, leave=0):
         if leave:
@@ -65,9 +58,7 @@ def slack():
 def opened(office, slack, *viewers, clock=None):
     """The tabs of viewers who have opened theirs."""
     calls: Any = slack
-    pool: Any = AtOnce()
-    tab = HomeTab(office.context, calls, pool, clock=clock or Clock())
-    slack.goes_on.set()
+    tab = HomeTab(office.context, calls, clock=clock or Clock())
     for viewer in viewers or ("U1",):
         tab.opened(Viewer(user=viewer))
     slack.views.clear()
@@ -76,27 +67,26 @@ def opened(office, slack, *viewers, clock=None):
 
 def test_a_home_tab_that_is_published_after_a_pause_shows_the_newest_state(office, slack):
     calls: Any = slack
-    with ThreadPoolExecutor(1) as pool:
-        HomeTab(office.context, calls, pool).opened(Viewer(user="U1"))
-        while not slack.views:
-            slack.goes_on.wait(0.01)
+
+    def paused(_):
         office.running.start("late")
-        slack.goes_on.set()
-    assert "late" not in slack.views[0][1]
+        slack.failure = None
+
+    slack.failure, slack.outbox = SlackBusy(0.01), SentAtOnce(paused)
+    HomeTab(office.context, calls).opened(Viewer(user="U1"))
     assert "late" in slack.views[-1][1]
 
 
 def test_a_person_who_opens_their_home_again_and_again_while_slack_asks_for_a_pause_waits_once(office, slack):
     later = []
-    pool: Any = SimpleNamespace(submit=lambda *work: later.append(work))
+    slack.outbox = SimpleNamespace(put=lambda _, steps: later.append(steps))
     calls: Any = slack
-    tab = HomeTab(office.context, calls, pool)
+    tab = HomeTab(office.context, calls)
     for user in ("U1", "U1", "U2"):
         tab.opened(Viewer(user=user))
     assert len(later) == 2
-    slack.goes_on.set()
-    for work, viewer in later:
-        work(viewer)
+    for steps in later:
+        assert list(steps) == []
     tab.opened(Viewer(user="U1"))
     assert len(later) == 3
 
@@ -168,7 +158,7 @@ def test_a_person_of_another_company_learns_nothing_of_deployments_that_they_can
     redis.hset("mixtral:names", "lost", "d-lost")
     tab = opened(office, slack, "U1")
     calls: Any = slack
-    HomeTab(office.context, calls, AtOnce()).opened(Viewer(user="U2", outside=True))
+    HomeTab(office.context, calls).opened(Viewer(user="U2", outside=True))
     assert "cannot be read" not in slack.views[-1][1]
     tab.opened(Viewer(user="U1"))
     assert "*Now* does not include 1 deployment whose log cannot be read." in slack.views[-1][1]
@@ -181,7 +171,7 @@ def test_an_end_in_a_private_channel_and_its_cost_are_shown_to_its_members_alone
     tab = opened(office, slack)
     for user in ("U1", "U2"):
         tab.opened(Viewer(user=user))
-    mine, others = (slack.views[at][1] for at in (1, -1))
+    mine, others = (slack.views[at][1] for at in (0, -1))
     assert "*fast* is down" in mine
     assert "fast" not in others
     assert "*Today*" not in others

@@ -19,7 +19,7 @@ from bot.views.escape import unmarked
 def test_an_ack_waits_for_the_work_until_its_time_is_up_and_admission_has_used_some_of_it():
     going_on, shown = Event(), Event()
     context: Any = SimpleNamespace(audit=None)
-    slack: Any = SimpleNamespace(insist=lambda *_, **__: shown.set())
+    slack: Any = SimpleNamespace(outbox=SimpleNamespace(put=lambda *_: shown.set()))
     with ThreadPoolExecutor(2) as later:
         presses = Presses(context, slack, later)
         clicked = presses.click("logs", lambda *_: Message("done") if going_on.wait(5) else Message("lost"))

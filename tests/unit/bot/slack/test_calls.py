@@ -12,7 +12,9 @@ from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.message import Message
-from bot.slack.reading import find, recent, whole_thread
+from bot.slack.reading import find, reading_recent, reading_thread
+from bot.slack.slack_steps import insisting
+from tests.fakes.outbox import ended
 from tests.person import GENERAL, MIXTRAL, ROBIN, Person
 
 HELLO = Message(text="Hello")
@@ -82,7 +84,7 @@ def test_what_must_not_be_said_twice_is_repeated_after_a_pause_only(slack):
         raise failures.pop(0)
 
     with pytest.raises(SlackAway):
-        slack.insist(call, after_away=False)
+        ended(insisting(call, after_away=False))
     assert failures == []
 
 
@@ -99,13 +101,13 @@ def test_a_search_that_one_channel_refuses_leaves_the_others_readable(slack, rob
     robin.fault("refuse", method="conversations.history", error="missing_scope")
     with pytest.raises(SlackRefused):
         find(slack, MIXTRAL, MARK)
-    assert recent(slack, MIXTRAL)
+    assert ended(reading_recent(slack, MIXTRAL))
 
 
 def test_a_history_that_a_question_is_refused_is_not_asked_for_again(slack, robin):
     robin.fault("refuse", method="conversations.history", error="missing_scope")
     before = len(robin.calls("conversations.history"))
-    assert recent(slack, MIXTRAL) == recent(slack, MIXTRAL) == []
+    assert [ended(reading_recent(slack, MIXTRAL)) for _ in "ab"] == [[], []]
     assert len(robin.calls("conversations.history")) == before + 1
 
 
@@ -113,9 +115,9 @@ def test_a_thread_that_one_channel_refuses_leaves_the_threads_of_others_readable
     root, other = robin.say(MIXTRAL, "Hello"), robin.say(GENERAL, "Hello")
     robin.fault("refuse", method="conversations.replies", error="missing_scope")
     before = len(robin.calls("conversations.replies"))
-    assert whole_thread(slack, MIXTRAL, root) is whole_thread(slack, MIXTRAL, root) is None
+    assert [ended(reading_thread(slack, MIXTRAL, root)) for _ in "ab"] == [None, None]
     assert len(robin.calls("conversations.replies")) == before + 1
-    assert whole_thread(slack, GENERAL, other)
+    assert ended(reading_thread(slack, GENERAL, other))
 
 
 def test_a_stream_that_one_channel_refuses_is_tried_in_the_others(slack, robin):

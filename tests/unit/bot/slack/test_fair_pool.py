@@ -5,9 +5,10 @@ from functools import partial
 
 import pytest
 
-from bot.slack.failures import SlackAway, SlackBusy
+from bot.slack.failures import SlackBusy
 from bot.slack.fair_pool import FairPool
-from bot.slack.slack_steps import insisting, waited
+from bot.slack.outbox import Outbox
+from bot.slack.slack_steps import by_and_by, insisting
 
 SOON = 10
 
@@ -150,12 +151,37 @@ def test_what_waits_at_the_end_is_closed(budget):
     assert not pool.submit("B", "B", (0, ""), waits)
 
 
-def test_a_thread_that_waits_ends_when_the_process_stops():
-    stopping = threading.Event()
-    stopping.set()
+def test_work_that_pauses_by_failures_continues_at_the_next_call():
+    done = []
 
-    def away():
-        raise SlackAway("away")
+    def steps():
+        for n in range(3):
+            yield from insisting(partial(attempt, n))
+        return done
 
-    with pytest.raises(SlackAway):
-        waited(insisting(away), stopping)
+    def attempt(n, tried=set()):  # noqa: B006 - kept on purpose
+        if n not in tried:
+            tried.add(n)
+            raise SlackBusy(1)
+        done.append(n)
+
+    work = by_and_by(steps)
+    for _ in range(3):
+        with pytest.raises(SlackBusy):
+            work()
+    assert work() == [0, 1, 2]
+
+
+def test_an_outbox_sends_in_the_order_of_a_channel():
+    outbox, sent, done = Outbox(), [], threading.Event()
+
+    def steps(n):
+        yield from insisting(partial(sent.append, n))
+        if n == 9:
+            done.set()
+
+    for n in range(10):
+        outbox.put("A", steps(n))
+    assert done.wait(SOON)
+    outbox.close()
+    assert sorted(sent) == list(range(10))

@@ -4,6 +4,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -16,7 +17,7 @@ from workers.deployment.events import KeyId, KeyIssued, KeyRevoked
 from workers.deployment.gateway_notices import GatewayNotices
 from workers.deployment.key_uses import KeyUses
 from workers.deployment.loads import Loads
-from workers.deployment.log import Log, new_id, stamp
+from workers.deployment.log import Log, new_event_id, new_id, stamp
 from workers.gateway import gateway as loop
 from workers.gateway.gateway import Gateway
 from workers.gateway.table import Actual, ActualServer
@@ -30,10 +31,12 @@ class Haproxy:
     def __init__(self):
         self.looks = 0
         self.hastened = []
+        self.can_hasten = True
         self.flowing = []
 
     def hasten(self, table):
         self.hastened.append(table)
+        return self.can_hasten
 
     def converge(self, _table, flowing=()):
         self.looks += 1
@@ -63,6 +66,7 @@ class Holding:
 @pytest.fixture
 def always_due(monkeypatch):
     monkeypatch.setattr(loop, "LOOK_EVERY", timedelta())
+    monkeypatch.setattr(loop, "LOOK_SHARE", 0)
 
 
 def gateway(redis, haproxy, clock):
@@ -126,6 +130,10 @@ def test_a_change_of_keys_is_applied_without_reading_haproxy(redis):
     ours.turn(Holding())
     assert "mxk_new" not in haproxy.hastened[-1].routes[0].keys
     assert haproxy.looks == looks
+    haproxy.can_hasten = False  # it was restarted
+    assert log.issue(id_, log.version(id_), replace(issued, event_id=new_event_id()), "mxk_newer")
+    ours.turn(Holding())
+    assert haproxy.looks == looks + 1
 
 
 def test_the_loop_wakes_at_an_append(redis, monkeypatch):

@@ -21,6 +21,7 @@ from workers.gateway.routes import (
     drained,
     layout,
     maps,
+    part,
 )
 from workers.gateway.table import Actual, ActualServer, Older, ReplicaServer, Route, RoutingTable
 
@@ -191,6 +192,20 @@ def test_what_haproxy_has_after_changes_is_known_without_asking(first, second):
             assert servers == {(s.backend, s.name): (s.address, s.admin) for s in has.servers if s.admin != "maint"}
 
 
+@settings(max_examples=200, deadline=None)
+@given(tables(), tables())
+def test_the_changes_of_the_deployments_that_changed_are_all_changes(first, second):
+    model = Model(size=16)
+    for _ in range(4):
+        goal = layout(first, model.actual())
+        for change in changes(goal, model.actual()):
+            model.apply(change, goal)
+    old, new = ({route.deployment: route for route in table.routes} for table in (first, second))
+    moved = {deployment for deployment in old | new if old.get(deployment) != new.get(deployment)}
+    goal, actual = layout(second, model.actual()), model.actual()
+    assert set(map(str, changes(*part(goal, actual, moved)))) == set(map(str, changes(goal, actual)))
+
+
 def route(deployment="d", *servers, keys=("k",)):
     return Route(deployment=deployment, servers=servers, keys=frozenset(keys), replica_key="own")
 
@@ -299,3 +314,15 @@ def test_what_an_older_process_streams_from_a_replica_whose_health_is_a_server_e
 
     assert cut(up=False, stopping=True) == ()
     assert cut(up=False) == (Cut(process=7, backend="b0", name="r1"),)
+
+
+def test_requests_to_a_dead_server_are_cut_when_none_of_them_can_be_connecting():
+    def steps(**server):
+        dead = ActualServer(backend="b0", name="r1", address="1.1.1.1:1", up=False, **server)
+        actual = Actual(size=1, servers=(dead,), **SERVED)
+        wanted = RoutingTable(routes=(route("d", ReplicaServer(name="r1", address="1.1.1.1:1")),))
+        return changes(layout(wanted, actual), actual)
+
+    assert steps(down_for=3, sessions=1) == (Cut(backend="b0", name="r1"),)
+    assert steps(down_for=2, sessions=1) == ()
+    assert steps(down_for=3) == ()

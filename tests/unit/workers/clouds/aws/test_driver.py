@@ -417,12 +417,14 @@ def test_no_launch_template_outlives_its_call(cloud, driver, fault):
         driver.create(request("d-1-1", batch(cloud)), SECRETS)
     except (Refused, DriverError):
         assert fault
+    driver.finish()
     assert cloud.client().describe_launch_templates()["LaunchTemplates"] == []
 
 
 def test_a_launch_template_that_a_crash_left_is_reaped(cloud, driver, monkeypatch):
     cloud.fault("UnauthorizedOperation", action="DeleteLaunchTemplate", times=1)
     driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    driver.finish()
     assert len(cloud.client().describe_launch_templates()["LaunchTemplates"]) == 1
     cloud.again().owned(INSTALLATION)
     assert len(cloud.client().describe_launch_templates()["LaunchTemplates"]) == 1

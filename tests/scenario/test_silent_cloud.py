@@ -1,0 +1,51 @@
+"""Launches on the clouds' stand-ins that answer late, or never."""
+
+from collections import Counter
+
+import pytest
+
+from tests.fakes.aws import AwsCloud
+from tests.fakes.gcp import GcpCloud
+from tests.fakes.ladder import rungs
+from tests.fakes.launching import launched
+from workers.deployment.attempt import Phase
+from workers.deployment.events import LaunchIntended, MachineCreated
+from workers.deployment.log import Log
+
+pytestmark = [pytest.mark.clouds, pytest.mark.timeout(600)]
+
+WITHIN = 20.0
+SLOW = 2.0
+
+
+def kinds(redis, id_, kind):
+    return [event for event in Log(redis).read(id_) if isinstance(event, kind)]
+
+
+def test_a_launch_of_which_one_call_of_gce_is_silent_for_ever_ends_on_the_next_rung(redis):
+    gcp = GcpCloud()
+    usable = rungs("gcp")
+    first = usable[0].offer
+    gcp.fault("slow", machine_type=first.instance_type, seconds=3600, times=1)
+    state, _ = launched(redis, {"gcp": gcp.driver}, usable)
+    (made,) = kinds(redis, state.id, MachineCreated)
+    assert (made.at - kinds(redis, state.id, LaunchIntended)[0].at).total_seconds() <= WITHIN
+    silent, taken = state.attempts[0], state.live[-1]
+    assert (taken.beside, taken.replica) == (silent.number, silent.replica)
+    assert taken.offer.region != first.region
+    assert silent.phase in (Phase.PROVISIONING, Phase.SHUTTING_DOWN, Phase.ENDED)
+    gcp.close()
+
+
+def test_a_dry_ladder_on_an_aws_that_takes_2_seconds_a_call_takes_no_45(redis):
+    aws = AwsCloud()
+    for code in ("L-417A185B", "L-DB2E81BA"):
+        aws.quota(code, 0)
+    aws.fault("slow", action="*", seconds=SLOW)
+    state, took = launched(redis, {"aws": aws.driver}, rungs("aws", recipe="mixtral-8x7b"), recipe="mixtral-8x7b")
+    calls = Counter(call["action"] for call in aws.calls())
+    aws.close()
+    assert state.exhausted is not None
+    assert took <= 45, f"{took:.0f} s, {calls}"
+    assert calls["GetServiceQuota"] * SLOW > 45, "one call after the other would take longer"
+    assert sum(a.phase is Phase.REFUSED for a in state.attempts) <= 3
