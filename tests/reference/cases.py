@@ -3,7 +3,7 @@
 INTRODUCTION = """# What holds under load and attack
 
 Each row is an attack, a failure or a load, what happens, and the tests that show it. A test checks that they exist. What
-is measured rather than tested is printed by `make bench`. `make soak` has everything at once.
+is measured rather than tested is printed by `make bench`. [The soak](../soak.md) has everything at once.
 """
 
 CASES = {
@@ -32,6 +32,16 @@ CASES = {
         "tests/contract/test_gateway_closing.py::test_on_a_full_disk_an_ended_deployment_is_closed",
         "tests/contract/test_gateway_closing.py::test_a_stream_of_a_revoked_key_ends_and_those_of_other_keys_go_on",
         "tests/scenario/test_gateway_alerts.py::test_files_that_cannot_be_written_are_told_with_cause_and_mend",
+    ),
+    "A host's disk is full: machines are listed and ended all the same, and files are written whole or not at all.": (
+        "tests/contract/test_full_disk.py::test_a_local_machine_is_listed_and_ended_and_its_lease_is_extended_as_soon_as_there_is_room",
+        "tests/contract/test_full_disk.py::test_the_files_of_an_installation_are_written_whole_or_not_at_all",
+        "tests/contract/test_full_disk.py::test_a_worker_starts_on_a_full_disk_with_a_sentence_and_not_with_a_traceback",
+    ),
+    "A log is gone, and its name is still taken: the name is free two leases after its machines were last seen.": (
+        "tests/contract/test_freed_names.py::test_while_a_machine_may_run_the_name_is_taken_and_reported",
+        "tests/contract/test_freed_names.py::test_two_leases_later_the_name_and_its_keys_are_free",
+        "tests/contract/test_freed_names.py::test_the_name_stays_taken_if_its_log_comes_back",
     ),
     "Two installations use one gateway port: the second does not start.": (
         "tests/contract/test_gateway_address.py::test_of_two_installations_on_one_port_the_second_does_not_start",
