@@ -66,6 +66,8 @@ def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent
 
 def _without_traceback(record: logging.LogRecord) -> bool:
     """One line for a failure of Redis, which ends each process of RQ, and for a job that it stored in part."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(_last_line(argument) for argument in record.args)
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and str(error).endswith("not found in Redis"):
         record.msg, record.args, record.exc_info = "RQ: %s", (str(error),), None
@@ -80,6 +82,13 @@ def _sweep(run: Callable[[threading.Event], None], parent: int) -> None:
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     run(stop)
+
+
+def _last_line(argument: object) -> object:
+    """Of a traceback that RQ has written as text, the error, if it is one of Redis."""
+    if isinstance(argument, str) and "Traceback" in argument and "\nredis.exceptions." in argument:
+        return argument.strip().splitlines()[-1]
+    return argument
 
 
 class WorkerProcesses(WorkerPool):

@@ -55,11 +55,11 @@ def said(redis, slack):
 
 
 def test_wrong_keys_are_told_to_the_admins_once_an_hour(gateway, redis, said):
-    for n in range(40):
+    for n in range(120):
         gateway.ask(f"guess{n}")
     SourceWatch(GatewayNotices(redis)).look(gateway.haproxy.wrong_keys, "", NOW)
     (told,) = said()
-    assert "40 requests with a wrong key came from `127.0.0.1`" in told
+    assert "120 requests with a wrong key came from `127.0.0.1`" in told
     assert "block the address" in told
     assert said() == [told]
     gateway.ask("guess")

@@ -14,9 +14,9 @@ MOST_OF_STRANGER = 256
 """Connections of a source from which no valid key came within `HOLDER_KEPT`."""
 MOST_IN_10_S = 20_000
 """Connections of such a source within 10 seconds. They are short: many clients open one for each request."""
-MOST_WRONG = 60
+MOST_WRONG = 300
 """Wrong keys of a source within a minute; to further ones the answer is 429."""
-WRONG_TOLD = 20
+WRONG_TOLD = 100
 """Wrong keys of a source from which on the admins are told."""
 HOLDER_KEPT = "24h"
 COUNTED_FOR = "1h"
