@@ -30,6 +30,7 @@ from workers.decision.silence import (
     MAX_UNANSWERED,
     UNKNOWN_AFTER,
     is_climbing,
+    is_unsettled,
     late,
     silent_places,
     superseded,
@@ -211,6 +212,8 @@ def next_step(
         return Test(state.endpoint.url)  # before further replicas: people wait for the answer
     waiting = late(counted, asked, silent, now)
     step = _missing(state, counted, waiting, lacking, now) if lacking and state.abandoned is None else None
+    if isinstance(step, EndDeployment) and is_unsettled(state):
+        step = None
     step = step or (_beside(state, mix, counted, waiting, now) if waiting else None)
     return step or Wait(until=next_deadline(state))
 
