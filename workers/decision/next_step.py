@@ -179,7 +179,7 @@ def next_step(
         return Wait()  # what the newer version decided is not known
     ending = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN]
     ending = [a for a in ending if a.number not in apart and a.number not in silent and a.number not in asked]
-    ending.sort(key=lambda a: bool(a.lost))  # first those whose cloud answers
+    ending.sort(key=lambda a: (a.machine is None, bool(a.lost)))  # first what is billed, and whose cloud answers
     if ending and (ending[0].machine is not None or state.ended or state.stopped_by is not None):
         return Terminate(ending[0])
     if state.ended:
