@@ -1,7 +1,6 @@
 """Tells each admin by a direct message what the gateway noticed: of each matter at most once an hour.
 
-One attack may come from thousands of sources: an admin is told of `MOST_SOURCES` an hour, and of one more that there are
-others.
+One attack may come from thousands of sources: an admin is told of `MOST_SOURCES` an hour, and once that there are more.
 """
 
 import logging

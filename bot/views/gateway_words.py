@@ -35,6 +35,6 @@ def more_sources(told: int) -> Message:
     sentence = (
         f"*Wrong keys at the gateway, from more than {told} addresses within an hour.* The gateway refuses them, and "
         "serves requests with a valid key. Its log names each address. For an hour you get no further message about "
-        "wrong keys. If the addresses are not your colleagues', restrict the gateway's port in the firewall of its host."
+        "wrong keys. If these are not colleagues, restrict the gateway's port in the firewall of its host."
     )
     return Message(sentence, (section(sentence),))
