@@ -16,7 +16,7 @@ KEYS = {
     "mixtral:keys:<deployment>": ("hash", "Further keys of a deployment: `replica`, `bot`, and one field for each further key id. Secret."),
     "mixtral:key_uses:<deployment>": ("hash", "When each key of a deployment was last used, in Unix seconds, by the key's id. Expires 30 days after the last use."),
     "mixtral:gateway:notices": ("hash", "What the gateway tells the admins (JSON): wrong keys by their source, and files that cannot be written. Expires after 1 day."),
-    "mixtral:gateway_told:<admin>:<name>": ("string", "Marks an admin as told of one of these notices. Expires after 1 hour."),
+    "mixtral:gateway_told:<admin>:<name>": ("string", "Marks an admin as told of one of these notices, or of a number of sources. Expires after 1 hour."),
     "mixtral:policy": ("string", "The policy that is in force (JSON), which the bot read from the file of `MIXTRAL_POLICY`."),
     "mixtral:budget_warning:<limit>:<percent>": ("hash", "The ts of each warning that this percentage of a budget is used, by the person or channel that was warned. Expires after 40 days."),
     "mixtral:once:<once>": ("string", "Id of the deployment that a Slack trigger, a form or a button launched. Expires after 1 hour."),

@@ -35,6 +35,7 @@ from workers.decision.next_step import (
 )
 from workers.decision.opening import AnnouncePause, HoursStep, Pause, Resume
 from workers.decision.retry_policy import BOOTS_WITHIN
+from workers.decision.silence import is_unsettled
 from workers.decision.verdict import streaming
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
@@ -265,7 +266,7 @@ class Advance:
             names = " and ".join(lacking)
             why = f"The recipe {state.recipe.name} needs {names}, not set in the worker's environment."
             mend = f"Set {names} where `mixtral-bot worker` runs (never in a channel), and restart it"
-            if state.established:
+            if state.established or is_unsettled(state):
                 dry = LadderExhausted(**self._stamp(), why=f"{why} {mend}.")
                 self._log.append(state.id, state.version, [dry])
             else:
@@ -318,9 +319,9 @@ class Advance:
         return token if self._log.intend(state.id, state.version, intended, ledger) else None
 
     def _refuse(self, state: Deployment, why: str) -> None:
-        """Buy nothing: a launch without any machine ends, unless a person keeps trying; another deployment stays."""
+        """Buy nothing: a launch that has no machine ends, unless a person keeps trying; another deployment stays."""
         trying = state.keep_trying is not None and self._now() < state.keep_trying.until
-        if state.live or state.established or trying:
+        if state.live or state.established or is_unsettled(state) or trying:
             self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
         else:
             self._end(state, why)

@@ -30,6 +30,7 @@ from workers.decision.silence import (
     MAX_UNANSWERED,
     UNKNOWN_AFTER,
     is_climbing,
+    is_unsettled,
     late,
     silent_places,
     superseded,
@@ -178,7 +179,7 @@ def next_step(
         return Wait()  # what the newer version decided is not known
     ending = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN]
     ending = [a for a in ending if a.number not in apart and a.number not in silent and a.number not in asked]
-    ending.sort(key=lambda a: bool(a.lost))  # first those whose cloud answers
+    ending.sort(key=lambda a: (a.machine is None, bool(a.lost)))  # first what is billed, and whose cloud answers
     if ending and (ending[0].machine is not None or state.ended or state.stopped_by is not None):
         return Terminate(ending[0])
     if state.ended:
@@ -211,6 +212,8 @@ def next_step(
         return Test(state.endpoint.url)  # before further replicas: people wait for the answer
     waiting = late(counted, asked, silent, now)
     step = _missing(state, counted, waiting, lacking, now) if lacking and state.abandoned is None else None
+    if isinstance(step, EndDeployment) and is_unsettled(state):
+        step = None
     step = step or (_beside(state, mix, counted, waiting, now) if waiting else None)
     return step or Wait(until=next_deadline(state))
 

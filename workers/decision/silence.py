@@ -68,6 +68,14 @@ def silent_places(attempts: Iterable[Attempt], late: Container[int]) -> frozense
     )
 
 
+def is_unsettled(state: Deployment) -> bool:
+    """Whether it is not known yet if a call made a machine. The deployment is not ended meanwhile.
+
+    After its end, only a list of its cloud would show the machine, and nothing would release its reservation.
+    """
+    return any(a.phase is Phase.SHUTTING_DOWN and a.machine is None for a in state.attempts)
+
+
 def is_climbing(state: Deployment) -> bool:
     """Whether the newest answer of a cloud is a refusal: then one replica at a time looks for an offer."""
     answered = [a for a in state.attempts if a.machine is not None or a.phase is Phase.REFUSED]
