@@ -82,7 +82,7 @@ def _line(deployment: Deployment, now: datetime, *, ends: bool) -> str:
     price = f" ({usd_per_hour(deployment.usd_per_hour)})" if deployment.usd_per_hour else ""
     name = f"*{escape(deployment.name)}*{price}"
     if not ends:
-        return f"{name}: costs this until a worker does jobs again, also if its end is requested"
+        return f"{name}: runs and costs until a worker does jobs again, even if you end it"
     return f"{name}: {_ends(_machines(deployment), now)}"
 
 
@@ -98,9 +98,10 @@ def _ends(machines: Sequence[Attempt], now: datetime) -> str:
     if left:
         first, last = (moment(pick(a.expires_at for a in left)) for pick in (min, max))
         when = first if first == last else f"from {first} to {last}"
-        what = "its machine ends itself" if len(machines) == 1 else f"{count(len(left), 'machine')} will end by lease"
+        what = "its machine ends itself" if len(machines) == 1 else f"{count(len(left), 'machine')} end themselves"
         cost = sum((_price(a) * _hours(a.expires_at - now) for a in left), start=Decimal(0))
-        said.append(f"{what} {when}{f', and costs up to {usd(cost)} until then' if cost else ''}")
+        until = f", and {'costs' if len(machines) == 1 else 'cost'} up to {usd(cost)} until then" if cost else ""
+        said.append(f"{what} {when}{until}")
     return "; ".join(said)
 
 
