@@ -140,7 +140,7 @@ def test_a_redis_without_a_password_that_others_can_reach_is_reported(monkeypatc
     findings = list(check_redis._access(url))
     assert [f.works for f in findings] == ([] if works == "nothing" else [works])
     for finding in findings:
-        assert "can have the workers run any program" in finding.says
+        assert "make the workers run any program" in finding.says
         assert "requirepass" in finding.mend
 
 
