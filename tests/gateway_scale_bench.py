@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as Printed
 
+from tests.fakes.haproxy import connects
 from tests.gateway_bench import answering, running
 from tests.scale import REPLICAS, Store
 from workers.deployment.events import KeyId, KeyIssued, KeyRevoked
@@ -58,6 +59,9 @@ def start_gateway(store, folder, children):
     }
     argv = (sys.executable, "-m", "bot.cli", "gateway")
     children.start(Child(name="gateway", argv=argv, env=env, log=folder / "gateway.log"))
+    while not connects(port):  # it reads every log first
+        children.restart_the_dead()
+        time.sleep(0.1)
     answering(port, children)
     time.sleep(5)  # the first reading of HAProxy, and the record of each endpoint
     return port

@@ -38,6 +38,17 @@ class TiedWorker(Worker):
         if self.pulse is not None:
             self.pulse.beat()
 
+    def clean_registries(self) -> None:
+        """Forget jobs that died with Redis or their process. RQ's own clean-up fails at one whose execution expired."""
+        redis: Any = self.connection
+        for queue in self.queues:
+            dead = queue.started_job_registry.key
+            for entry in redis.zrangebyscore(dead, 0, time.time()):
+                id_ = entry.decode().partition(":")[0]
+                redis.delete(f"rq:job:{id_}", f"rq:executions:{id_}")
+                redis.zrem(dead, entry)
+        super().clean_registries()  # type: ignore[no-untyped-call] # RQ's
+
     def main_work_horse(self, *args: Any, **kwargs: Any) -> Any:
         die_with_parent(self.pid or os.getppid())
         return super().main_work_horse(*args, **kwargs)

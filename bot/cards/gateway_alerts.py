@@ -1,4 +1,7 @@
-"""Tells each admin by a direct message what the gateway noticed: of each matter at most once an hour."""
+"""Tells each admin by a direct message what the gateway noticed: of each matter at most once an hour.
+
+One attack may come from thousands of sources: an admin is told of `MOST_SOURCES` an hour, and once that there are more.
+"""
 
 import logging
 import secrets
@@ -22,6 +25,8 @@ LEASE = timedelta(seconds=30)
 EVERY = timedelta(seconds=5)
 AGAIN = timedelta(hours=1)
 """Time within which an admin is told of the same matter once."""
+MOST_SOURCES = 3
+"""Maximum number of sources of wrong keys that an admin is told of by address within AGAIN."""
 NEWS_FOR = timedelta(minutes=10)
 """Age at which a notice is no longer told."""
 
@@ -68,10 +73,23 @@ class GatewayAlerts:
         mark = f"mixtral:gateway_told:{admin}:{notice.name}"
         if not self._redis.set(mark, notice.number, nx=True, ex=AGAIN):
             return
+        place = self._place(admin) if notice.kind == "wrong_keys" else 0
+        if place is None:
+            return
+        message = view.notice(notice) if place < MOST_SOURCES else view.more_sources(MOST_SOURCES)
         try:
-            self._slack.post(self._slack.open_direct(admin), view.notice(notice))
+            self._slack.post(self._slack.open_direct(admin), message)
         except SlackBusy as busy:
             logger.info("%s", busy)
-            self._redis.delete(mark)
+            self._redis.delete(mark, *([_place(admin, place)] if notice.kind == "wrong_keys" else []))
         except SlackFailed as failed:  # told again in an hour
             logger.warning("an admin was not told what the gateway noticed: %s", failed)
+
+    def _place(self, admin: str) -> int | None:
+        """The first free place among the messages about sources; None if all were sent within AGAIN."""
+        places = range(MOST_SOURCES + 1)
+        return next((n for n in places if self._redis.set(_place(admin, n), 1, nx=True, ex=AGAIN)), None)
+
+
+def _place(admin: str, number: int) -> str:
+    return f"mixtral:gateway_told:{admin}:source {number}"

@@ -36,6 +36,9 @@ TOLD_AFTER = timedelta(minutes=1)
 LOOK_BACK = timedelta(hours=2)
 """Time in which a message of another process is searched for."""
 
+LOOK_BACK_AT_START = timedelta(days=1)
+"""Time in which a process that starts searches for the message of one that ended during an outage."""
+
 KIND = "mixtral_redis"
 """Event type of the metadata of both messages."""
 
@@ -90,6 +93,8 @@ class RedisWatch:
         self._now, self._monotonic = clock, monotonic
         self._running: list[Deployment] = []
         self._outage: Outage | None = None
+        self._unasked: set[str] | None = None
+        """Rooms in which it is not known whether an ended process told of an outage; None before the first look."""
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop` is set."""
@@ -106,6 +111,7 @@ class RedisWatch:
             write(self._redis)
             if self._outage is None:
                 self._read()
+                self._withdraw()
                 return
         except RedisError as error:
             self._fails(failure_of(error))
@@ -114,6 +120,13 @@ class RedisWatch:
 
     def _read(self) -> None:
         self._running = [state for state in self._deployments.all() if missing_workers.costs(state)]
+
+    def _withdraw(self) -> None:
+        """Say that Redis works where a process that has ended since told of an outage."""
+        if self._unasked is None:
+            self._unasked = {*(state.place.channel for state in self._running), *self._admins}
+        message = view.mended(None)
+        self._unasked -= {r for r in self._unasked if self._post(r, message, state=WORKS, over=FAILS)}
 
     def _fails(self, failure: RedisFailure) -> None:
         now = self._monotonic()
@@ -141,11 +154,16 @@ class RedisWatch:
         if not outage.told:
             self._outage = None
 
-    def _post(self, room: str, message: Message, *, state: str) -> bool:
-        """Post, unless another process has. Returns whether the room needs no further attempt."""
+    def _post(self, room: str, message: Message, *, state: str, over: str | None = None) -> bool:
+        """Post, unless another process has. Returns whether the room needs no further attempt.
+
+        `over`: post only if this is the state in the newest message, also of an ended process.
+        """
+        since = self._now() - (LOOK_BACK if over is None else LOOK_BACK_AT_START)
         try:
             channel = self._slack.open_direct(room) if room in self._admins else room
-            if self._newest(channel) != state:
+            newest = self._newest(channel, since)
+            if newest != state and over in (None, newest):
                 metadata: JSON = {"event_type": KIND, "event_payload": {"state": state}}
                 self._slack.post(channel, message, metadata=metadata)
         except SlackRefused as refused:
@@ -155,10 +173,10 @@ class RedisWatch:
             return False
         return True
 
-    def _newest(self, channel: str) -> str:
+    def _newest(self, channel: str, since: datetime) -> str:
         """The state in the newest message about Redis in a channel; empty if there is none."""
         try:
-            messages, _ = self._slack.page(channel, thread=None, since=self._now() - LOOK_BACK, cursor=None)
+            messages, _ = self._slack.page(channel, thread=None, since=since, cursor=None)
         except SlackRefused as refused:
             logger.info("looking for a message about Redis: %s", refused)  # a second one is better than none
             return ""

@@ -107,6 +107,8 @@ class WorkerWatch:
         affected = [state for state in self._deployments.all() if view.costs(state)]
         if not affected:
             return
+        if any(field.startswith(BACK.encode()) for field in self._redis.hkeys(TOLD)):
+            self._redis.delete(TOLD)  # some rooms were told that they are back: this is another absence
         self._redis.hsetnx(TOLD, SINCE, int((missing.since or self._now()).timestamp()))
         rooms = {channel: [s for s in affected if s.place.channel == channel] for channel in _channels(affected)}
         for room, states in {**rooms, **dict.fromkeys(sorted(self._admins), affected)}.items():

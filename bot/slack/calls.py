@@ -4,8 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.web.slack_response import SlackResponse
@@ -14,21 +13,15 @@ from bot.slack.budgets import Budgets
 from bot.slack.channel_ids import ChannelIds
 from bot.slack.client import Call, socket_url
 from bot.slack.failures import SlackRefused
-from bot.slack.files import SlackFiles
 from bot.slack.lockout import Lockout
-from bot.slack.message import JSON, Identity, Message
-from bot.slack.missing_methods import MissingMethods
-from bot.slack.outbox import Outbox
-from bot.slack.sending import Sending
+from bot.slack.message import JSON, Message
+from bot.slack.slack_lookups import SlackLookups
 
 _LOG = logging.getLogger(__name__)
 
 AS_WRITTEN = {"parse": "none", "link_names": False}
 """Only the bot's own markup mentions. `chat.update` makes mentions of plain @names by default."""
 WITHOUT_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
-
-PAGE = 200
-"""Messages per request."""
 
 BAD_BLOCKS = frozenset(
     {
@@ -51,10 +44,8 @@ NEW_BLOCKS = "new blocks"
 REPORTED_EVERY = 3600.0
 """Interval in seconds between two log lines about refused blocks of one method."""
 
-Result = TypeVar("Result")
 
-
-class SlackCalls:
+class SlackCalls(SlackLookups):
     """Safe to use from several threads.
 
     Methods raise SlackBusy, SlackRefused, SlackAway, LockedOut. Those with a budget (`budgets.LIMITS`) take one call
@@ -70,43 +61,9 @@ class SlackCalls:
         lockout: Lockout | None = None,
         ids: ChannelIds | None = None,
     ) -> None:
-        """`budgets`: None if only methods without a budget are called. `stopping`: set when the process ends.
-
-        `lockout`: begins when Slack refuses the bot's token; from then on, methods raise LockedOut without a request.
-        `ids`: arguments may be the first ids of channels whose ids have changed.
-        """
-        self._web = web
-        self._sending = Sending(budgets, lockout, ids)
-        self.stopping = stopping or threading.Event()
-        self.outbox = Outbox()
-        self._missing = MissingMethods()
-        self.files = SlackFiles(web.token or "", web.base_url)
-        self._identity: Identity | None = None
+        """The arguments are those of `SlackLookups`."""
+        super().__init__(web, budgets, stopping, lockout=lockout, ids=ids)
         self._reported_at: dict[str, float] = {}
-
-    def has(self, method: str, channel: str = "") -> bool:
-        """False if a call of the last hour has shown that the method is missing in this channel or everywhere."""
-        return self._missing.has(method, channel)
-
-    def note(self, method: str, channel: str, refused: SlackRefused) -> None:
-        """Record that a method is missing, in the channel or everywhere, if the refusal means that."""
-        self._missing.note(method, channel, refused)
-
-    def identity(self) -> Identity:
-        """Return the bot's identity; requested once."""
-        if self._identity is None:
-            found = self._call("auth.test", self._web.auth_test)
-            user, bot, name, team = (str(found.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
-            self._identity = Identity(
-                user=user,
-                bot=bot,
-                name=name,
-                team=team,
-                team_id=str(found.get("team_id") or ""),
-                enterprise=str(found.get("enterprise_id") or ""),
-                granted=_granted(found),
-            )
-        return self._identity
 
     def check_app_token(self, token: str) -> None:
         """Raise SlackRefused if the app-level token cannot open a socket."""
@@ -179,62 +136,6 @@ class SlackCalls:
         """Return the channel of the direct messages with a person."""
         opened = self._call("conversations.open", self._web.conversations_open, users=user)
         return str((opened.get("channel") or {}).get("id") or "")
-
-    def permalink(self, channel: str, ts: str) -> str | None:
-        """Return the URL of a message."""
-        link = self._call("chat.getPermalink", self._web.chat_getPermalink, channel=channel, message_ts=ts)
-        return link.get("permalink")
-
-    def channel(self, channel: str) -> JSON:
-        """Return Slack's object of a channel."""
-        return self._call("conversations.info", self._web.conversations_info, channel=channel).get("channel") or {}
-
-    def members(self, channel: str, cursor: str | None = None) -> tuple[list[str], str | None]:
-        """Return a page of the people of a channel, and the next page's cursor."""
-        about: JSON = {"channel": channel, "limit": 1000, "cursor": cursor}
-        page = self._call("conversations.members", self._web.conversations_members, **about)
-        return page.get("members") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
-
-    def person(self, user: str) -> JSON:
-        """Return Slack's object of a person."""
-        return self._call("users.info", self._web.users_info, user=user).get("user") or {}
-
-    def user_group(self, group: str) -> list[str]:
-        """Return the ids of the members of a user group."""
-        found = self._call("usergroups.users.list", self._web.usergroups_users_list, usergroup=group)
-        return list(found.get("users") or ())
-
-    def user_groups(self) -> dict[str, str]:
-        """Return the handles of all user groups by their ids."""
-        found = self._call("usergroups.list", self._web.usergroups_list)
-        return {group["id"]: group.get("handle") or "" for group in found.get("usergroups") or ()}
-
-    def team(self, team: str) -> JSON:
-        """Return Slack's object of the bot's workspace, or of another one that shares a channel with it."""
-        return self._call("team.info", self._web.team_info, team=team).get("team") or {}
-
-    def page(
-        self,
-        channel: str,
-        *,
-        thread: str | None = None,
-        since: datetime | None = None,
-        cursor: str | None = None,
-        limit: int = PAGE,
-    ) -> tuple[list[JSON], str | None]:
-        """Return messages of a channel (newest first) or of a thread (its root first), and the next page's cursor.
-
-        A refusal does not mark the method as missing, because a scope may be missing for one kind of channel only.
-        """
-        about: JSON = {"channel": channel, "limit": limit, "include_all_metadata": True, "cursor": cursor}
-        if since is not None:
-            about["oldest"] = f"{since.timestamp():.6f}"
-        if thread is not None:
-            about["ts"] = thread
-            page = self._sending.once("conversations.replies", self._web.conversations_replies, about)
-        else:
-            page = self._sending.once("conversations.history", self._web.conversations_history, about)
-        return page.get("messages") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
 
     def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
         """Start a stream, and return the ts of its message."""
@@ -330,18 +231,6 @@ class SlackCalls:
             self._reported_at[method] = now
         said = "%s: Slack refused the blocks, and the text is sent without them: %s"
         _LOG.log(logging.WARNING if is_due else logging.DEBUG, said, method, refused.__cause__ or refused)
-
-    def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
-        try:
-            return self._sending.once(method, call, arguments, leave=leave)
-        except SlackRefused as refused:
-            self.note(method, str(arguments.get("channel") or arguments.get("channel_id") or ""), refused)
-            raise
-
-
-def _granted(response: SlackResponse) -> frozenset[str]:
-    headers = {str(name).lower(): value for name, value in response.headers.items()}
-    return frozenset(filter(None, str(headers.get("x-oauth-scopes") or "").replace(" ", "").split(",")))
 
 
 def _faults(refused: SlackRefused) -> list[str]:

@@ -15,7 +15,7 @@ def notice(told: GatewayNotice) -> Message:
             sentence = (
                 f"*Wrong keys at the gateway.* {told.number} requests with a wrong key came from "
                 f"`{escape(told.source)}`. The gateway refused them, and answers 429 to further ones while more than "
-                "60 come within a minute. Requests with a valid key are served. "
+                "300 come within a minute. Requests with a valid key are served. "
                 "If a colleague's program sends a revoked key, give it a new one (`/mixtral key NAME new`); "
                 "otherwise block the address in the firewall of the gateway's host."
             )
@@ -27,4 +27,14 @@ def notice(told: GatewayNotice) -> Message:
             )
         case _ as never:
             assert_never(never)
+    return Message(sentence, (section(sentence),))
+
+
+def more_sources(told: int) -> Message:
+    """The message to an admin who was told of so many sources of wrong keys within an hour."""
+    sentence = (
+        f"*Wrong keys at the gateway, from more than {told} addresses within an hour.* The gateway refuses them, and "
+        "serves requests with a valid key. Its log names each address. For an hour you get no further message about "
+        "wrong keys. If these are not colleagues, restrict the gateway's port in the firewall of its host."
+    )
     return Message(sentence, (section(sentence),))

@@ -21,10 +21,8 @@ def failing(affected: Sequence[Deployment], failure: RedisFailure, since: dateti
     return Message(sentence, (section(sentence), section(lines(affected, now, ends=True)), section(mend)))
 
 
-def mended(length: timedelta) -> Message:
-    """The message that Redis accepts writes again."""
-    sentence = (
-        f"*Redis works again*, after {duration(length)}. Leases are extended, and what is due is launched and ended. "
-        "Repeat the commands that failed."
-    )
+def mended(length: timedelta | None) -> Message:
+    """The message that Redis accepts writes again. `length`: of the outage, if it is known."""
+    after = f"*Redis works again*, after {duration(length)}." if length is not None else "*Redis works again.*"
+    sentence = f"{after} Leases are extended, and what is due is launched and ended. Repeat the commands that failed."
     return Message(sentence, (section(sentence),))

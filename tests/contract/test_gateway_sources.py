@@ -125,6 +125,20 @@ def test_silent_connections_of_many_sources_leave_a_reserve_for_who_has_shown_a_
         wait_for(lambda: closed(opened) == len(opened), "they are closed", seconds=9)
 
 
+def test_connections_of_sources_with_a_key_take_no_place_from_a_new_source(gateway_of):
+    gateway = gateway_of(maxconn=400)
+    asked = b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer k\r\n\r\n"
+    with ExitStack() as stack:
+        for source in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
+            (first,) = stack.enter_context(connections(gateway, 1, asked, source=source))
+            assert first.recv(100).startswith(b"HTTP/1.1 200")
+            stack.enter_context(connections(gateway, 90, asked, source=source))
+        wait_for(lambda: current(gateway) > 250, "the connections of three offices are open")
+        with connections(gateway, 1, asked, source="127.0.0.9") as new:
+            assert new
+            assert new[0].recv(100).startswith(b"HTTP/1.1 200")
+
+
 def test_wrong_keys_are_counted_slowed_and_end_their_connection_while_a_valid_one_is_served(gateway_of):
     gateway = gateway_of()
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)

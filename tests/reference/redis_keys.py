@@ -16,7 +16,7 @@ KEYS = {
     "mixtral:keys:<deployment>": ("hash", "Further keys of a deployment: `replica`, `bot`, and one field for each further key id. Secret."),
     "mixtral:key_uses:<deployment>": ("hash", "When each key of a deployment was last used, in Unix seconds, by the key's id. Expires 30 days after the last use."),
     "mixtral:gateway:notices": ("hash", "What the gateway tells the admins (JSON): wrong keys by their source, and files that cannot be written. Expires after 1 day."),
-    "mixtral:gateway_told:<admin>:<name>": ("string", "Marks an admin as told of one of these notices. Expires after 1 hour."),
+    "mixtral:gateway_told:<admin>:<name>": ("string", "Marks an admin as told of one of these notices, or of a number of sources. Expires after 1 hour."),
     "mixtral:policy": ("string", "The policy that is in force (JSON), which the bot read from the file of `MIXTRAL_POLICY`."),
     "mixtral:budget_warning:<limit>:<percent>": ("hash", "The ts of each warning that this percentage of a budget is used, by the person or channel that was warned. Expires after 40 days."),
     "mixtral:once:<once>": ("string", "Id of the deployment that a Slack trigger, a form or a button launched. Expires after 1 hour."),
@@ -49,6 +49,6 @@ KEYS = {
     "mixtral:direct": ("hash", "Requests to one person by a direct message, and offered keys without the keys (JSON), by a random id, until they are settled."),
     "mixtral:asked_for:<deployment>:<deed>:<user>": ("string", "Id of the request by which a person asked for this action, so that it is not sent twice. Expires after 1 day; for a key, after 7."),
     "mixtral:told:home:<user>": ("string", "Marks the Home tab of a person of another company as emptied. Expires after 10 minutes."),
-    "mixtral:pace:<method>": ("string", "The budget of a Slack method (JSON): how many calls of a burst are used up, when that was so, the calls per minute that are tried and that are known to be allowed, until when Slack has blocked it; times in Unix milliseconds. Expires 1 day after the last call."),
-    "mixtral:pace:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
+    "mixtral:rate:<method>": ("string", "The budget of a Slack method (JSON): how many calls of a burst are used up, when that was so, the calls per minute that are tried and that are known to be allowed, until when Slack has blocked it; times in Unix milliseconds. Expires 1 day after the last call."),
+    "mixtral:rate:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
 }  # fmt: skip

@@ -104,6 +104,16 @@ def test_two_processes_of_the_bot_tell_it_once_and_a_second_outage_is_told_again
         assert len(bot.said()) == 2 * number
 
 
+def test_a_bot_that_is_restarted_during_an_outage_says_once_that_it_is_over(bot, redis):
+    bot.pass_time(10)
+    with fault(redis, "full"):
+        bot.pass_time(120)
+    bot.watches = [bot.process(), bot.process()]
+    bot.pass_time(60)
+    assert [text.split("*")[1] for text in bot.said()[1:]] == ["Redis works again."]
+    assert len(bot.direct(ADA)) == 2
+
+
 def test_what_was_launched_just_before_is_told_of_too_while_reads_are_answered(redis, slack):
     late = Bot(redis, slack)
     late.pass_time(10)

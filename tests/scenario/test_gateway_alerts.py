@@ -15,9 +15,11 @@ from bot.sandbox.stand_in import Settings
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
-from tests.fakes.haproxy import Gateway, route
+from bot.views import gateway_words
+from tests.fakes.haproxy import Gateway, route, wait_for
 from tests.person import ADA, ROBIN
 from workers.deployment.gateway_notices import MOST, NOTICES, GatewayNotice, GatewayNotices
+from workers.gateway.source_rules import MOST_WRONG
 from workers.gateway.source_watch import SourceWatch
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -69,6 +71,27 @@ def test_wrong_keys_are_told_to_the_admins_once_an_hour(gateway, redis, said):
     redis.delete(*redis.keys("mixtral:gateway_told:*"))  # an hour has passed
     assert len(said(later)) == 2
     assert len(said(later, ROBIN)) == 1
+
+
+def test_an_attack_from_many_sources_is_four_messages_an_hour_to_each_admin(redis, said):
+    watch = SourceWatch(GatewayNotices(redis))
+    for n in range(8):
+        at = NOW + timedelta(seconds=11 * n)
+        watch._looked_at = float("-inf")
+        found = {f"10.0.{n}.{m}": 500 for m in range(20)}
+        watch.look(found.copy, "", at)
+        told = said(at)
+    assert len(told) == 4
+    assert "came from `10.0." in told[2]
+    assert "from more than 3 addresses within an hour" in told[3]
+    later = NOW + timedelta(minutes=3)
+    SourceWatch(GatewayNotices(redis)).look(dict, "No space left on device.", later)
+    wait_for(lambda: "No space left on device" in said(later)[-1], "that is told too")  # Slack allows one each second
+
+
+def test_the_message_has_the_number_of_wrong_keys_from_which_on_the_answer_is_429():
+    notice = GatewayNotice(kind="wrong_keys", at=NOW, source="10.0.0.1", number=120)
+    assert f"while more than {MOST_WRONG} come within a minute" in gateway_words.notice(notice).text
 
 
 def test_a_few_wrong_keys_are_nothing_to_tell(gateway, redis, said):

@@ -15,6 +15,7 @@ from bot.sandbox.stand_in import Settings
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
+from bot.slack.failures import SlackAway
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
@@ -155,6 +156,27 @@ def test_a_worker_of_an_earlier_version_that_holds_the_lease_raises_no_alarm(hou
     house.redis.delete("mixtral:lease:sweeper")
     house.pass_time(63)
     assert "No worker has answered." in house.said()[0]
+
+
+def test_an_absence_that_begins_before_all_rooms_heard_of_the_end_of_another_is_told(house, monkeypatch):
+    house.serve()
+    house.serve("other", channel=MIXTRAL)
+    house.pass_time(30)
+    house.silent = ALL
+    house.pass_time(90)
+    post = house.calls.post
+
+    def refused(channel, *arguments, **named):
+        if channel == MIXTRAL:
+            raise SlackAway("Slack does not answer")
+        return post(channel, *arguments, **named)
+
+    monkeypatch.setattr(house.calls, "post", refused)
+    house.silent = frozenset()
+    house.pass_time(30)
+    house.silent = ALL
+    house.pass_time(90)
+    assert ["No worker" in text for text in house.said()] == [True, False, True]
 
 
 def test_admins_are_told_of_all_in_a_direct_message(redis, slack):

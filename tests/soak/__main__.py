@@ -24,7 +24,7 @@ def main():
             outcome = soaked(Path(folder), seed=args.seed, seconds=args.minutes * 60)
         except Wrong as wrong:
             sys.exit(f"{wrong}")
-    console = Console(width=160)
+    console = Console(width=160, emoji=False)
     for table in tables(outcome):
         console.print(table)
     args.page.write_text(page(outcome, min(EPOCH, args.minutes * 60)))

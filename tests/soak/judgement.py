@@ -16,7 +16,7 @@ THREADS = 8
 """Tolerated growth of threads: the largest pool. A pool starts a thread only when it needs one."""
 KEYS = 1
 TRANSIENT = {"rq:job:…": 8, "rq:wip:…": 2, "rq:failed:…": 2}
-"""Tolerated growth of keys of jobs. RQ forgets a job that died with Valkey or its process after 65 to 90 seconds."""
+"""Tolerated growth of keys of jobs that died with Valkey or their process; they are forgotten within 90 seconds."""
 
 GROW = {
     "fields of mixtral:cards": "one per deployment, until its log expires after 30 days",

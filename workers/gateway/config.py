@@ -91,7 +91,7 @@ global
   default-path config
   setenv {shape_variable} {digest}
   tune.bufsize {bufsize}
-  tune.stick-counters 4
+  tune.stick-counters 5
   maxconn {maxconn}
   # Where it may open fewer files than so many connections need, it starts all the same.
   no strict-limits

@@ -4,6 +4,8 @@ from workers.gateway.error_bodies import body, quoted
 
 SOURCE_TABLE = "sources"
 """HAProxy's table with the connections and the wrong keys of each source."""
+STRANGER_TABLE = "strangers"
+"""HAProxy's table with one entry: the connections of all sources from which no valid key had come when they began."""
 HOLDER_TABLE = "holders"
 """HAProxy's table of the sources from which a valid key came."""
 
@@ -24,13 +26,14 @@ COUNTED_FOR = "1h"
 
 CONNECTIONS = """\
   # A source that showed a valid key within {kept} may use a quarter of all connections. Other sources may have {few}
-  # each, and half of all together: the rest is a reserve for who has a key.
+  # each, and half of all together, beside those of sources with a key: the rest is a reserve for who has a key.
   tcp-request connection track-sc1 {source} table {sources}
   tcp-request connection set-var(sess.holder) {source},in_table({holders})
   tcp-request connection reject if {{ sc_conn_cur(1) gt {of_holder} }}
   tcp-request connection reject if {{ sc_conn_cur(1) gt {few} }} !{{ var(sess.holder) -m bool }}
   tcp-request connection reject if {{ sc_conn_rate(1) gt {rate} }} !{{ var(sess.holder) -m bool }}
-  tcp-request connection reject if {{ fe_conn gt {of_strangers} }} !{{ var(sess.holder) -m bool }}
+  tcp-request connection track-sc4 int(1) table {strangers} if !{{ var(sess.holder) -m bool }}
+  tcp-request connection reject if {{ sc_conn_cur(4) gt {of_strangers} }}
 """
 
 WITHOUT_KEY = """\
@@ -52,6 +55,9 @@ TABLES = """
 backend {sources}
   stick-table type ipv6 size 50k expire {counted} store conn_cur,conn_rate(10s),gpc0,gpc0_rate(1m)
 
+backend {strangers}
+  stick-table type integer size 1 expire {counted} store conn_cur
+
 backend {holders}
   stick-table type ipv6 size 50k expire {kept}
 """
@@ -68,6 +74,7 @@ def connections(maxconn: int) -> str:
         source=SOURCE,
         sources=SOURCE_TABLE,
         holders=HOLDER_TABLE,
+        strangers=STRANGER_TABLE,
         kept=HOLDER_KEPT,
         few=min(MOST_OF_STRANGER, maxconn // 4),
         rate=MOST_IN_10_S,
@@ -89,4 +96,6 @@ def holder() -> str:
 
 
 def tables() -> str:
-    return TABLES.format(sources=SOURCE_TABLE, holders=HOLDER_TABLE, counted=COUNTED_FOR, kept=HOLDER_KEPT)
+    return TABLES.format(
+        sources=SOURCE_TABLE, strangers=STRANGER_TABLE, holders=HOLDER_TABLE, counted=COUNTED_FOR, kept=HOLDER_KEPT
+    )

@@ -6,6 +6,7 @@ Engines close idle connections within 5 s, so a kept one would be closed by the 
 import asyncio
 import errno
 import json
+import socket
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
@@ -27,6 +28,9 @@ MAX_PAUSES = 4
 
 OWN_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """Errors of a connection that say something about this process or host, and nothing about the replica."""
+
+
+UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
 
 class NoHttpAnswer(ServingError):
@@ -83,15 +87,29 @@ async def exchange(
             except OSError as error:
                 if isinstance(error, TimeoutError):
                     raise
-                if error.errno in OWN_SHORTAGES:
-                    raise Shortage(f"this host cannot connect: {error.strerror}") from error
-                raise NoHttpAnswer("nothing listens on its port") from error
+                raise _unconnected(error) from error
             return await exchanging.answer
     except TimeoutError as error:
         raise NoHttpAnswer(f"no answer within {pause:g} s") from error
     finally:
         if exchanging is not None:
             exchanging.close()
+
+
+def _unconnected(error: OSError) -> NoHttpAnswer:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return NoHttpAnswer(f"its certificate is not accepted: {error.verify_message}")
+        case ssl.SSLError():
+            return NoHttpAnswer(f"TLS fails ({error.reason or error})")
+        case socket.gaierror():
+            return NoHttpAnswer(f"the name of its host cannot be resolved ({error.strerror})")
+        case _ if error.errno in OWN_SHORTAGES:
+            return Shortage(f"this host cannot connect: {error.strerror}")
+        case _ if error.errno in UNREACHABLE:
+            return NoHttpAnswer(f"its host cannot be reached ({error.strerror})")
+        case _:
+            return NoHttpAnswer("nothing listens on its port")
 
 
 class _Target(Struct, frozen=True):

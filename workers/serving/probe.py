@@ -121,7 +121,7 @@ async def completed(
         raise CompletionFailed(_refusal(answer), broken=status in ENGINE_FAILS, key_refused=status in KEY_REFUSED)
     try:
         text = json.loads(answer.body)["choices"][0]["text"]
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise CompletionFailed(f"the answer is not a completion: {_text(answer)[:QUOTED]!r}") from error
     if not isinstance(text, str) or not text.strip():
         raise CompletionFailed("the model returned an empty answer")
@@ -142,7 +142,7 @@ def _refusal(answer: HttpAnswer) -> str:
         body = json.loads(answer.body)
         message = body.get("error", body)
         message = message.get("message", message) if isinstance(message, dict) else message
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
+    except (ValueError, RecursionError, AttributeError):  # also of numbers with thousands of digits, and deep nesting
         message = _text(answer)
     words = " ".join(str(message).split())[:QUOTED]
     return f"status {answer.status}: {words}" if words else f"status {answer.status}"

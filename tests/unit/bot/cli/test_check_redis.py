@@ -1,11 +1,13 @@
 """What `mixtral-bot check` reports of Redis: persistence, eviction, the installation, and whether a worker runs."""
 
+import socket
+import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 
 import pytest
-from msgspec.structs import replace
 
 from bot.cli import check_redis, check_workers
 from bot.cli.check_connections import gateway
@@ -13,7 +15,7 @@ from tests.builders.events import requested
 from tests.fakes.haproxy import Gateway
 from workers.deployment.identity import INSTALLATION
 from workers.deployment.log import Log, new_id
-from workers.gateway.haproxy import Haproxy
+from workers.gateway.config import INSTALLATION as GATEWAY_OF
 from workers.heartbeats import HEARTBEATS, Pulse, WorkerPart, read
 from workers.lease import Lease
 
@@ -236,17 +238,35 @@ def test_the_gateway_of_another_installation_at_the_address_is_a_failure(environ
         there.stop()
 
 
-def test_two_gateways_that_share_a_port_are_a_failure_whichever_answers_first(environ, tmp_path_factory):
-    ours, theirs = (Gateway(tmp_path_factory.mktemp("gw"), installation=i) for i in ("i-a", "i-b"))
-    theirs.port = ours.port
-    theirs.haproxy = Haproxy(replace(theirs.shape, bind=ours.shape.bind), theirs.folder)
-    ours.start()
-    theirs.start()
-    try:
-        asked = environ | {"MIXTRAL_GATEWAY_URL": f"http://127.0.0.1:{ours.port}"}
+class SharedPort(ThreadingHTTPServer):
+    """A gateway as one of a version that shared its port with others: each connection goes to one of them."""
+
+    daemon_threads = True
+
+    def __init__(self, installation, port=0):
+        class Health(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header(GATEWAY_OF, installation)
+                self.send_header("content-length", "3")
+                self.end_headers()
+                self.wfile.write(b"ok\n")
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(("127.0.0.1", port), Health, bind_and_activate=False)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.server_bind()
+        self.server_activate()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+def test_two_gateways_that_share_a_port_are_a_failure_whichever_answers_first(environ):
+    with SharedPort("i-a") as ours, SharedPort("i-b", ours.server_port) as theirs:
+        asked = environ | {"MIXTRAL_GATEWAY_URL": f"http://127.0.0.1:{ours.server_port}"}
         (address,) = [f for f in gateway(asked) if f.what == "address"]
         assert address.works is False
         assert "is the gateway of the installation i-b" in address.says
-    finally:
-        theirs.stop()
-        ours.stop()
+        for server in (ours, theirs):
+            server.shutdown()

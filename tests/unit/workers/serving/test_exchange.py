@@ -1,12 +1,15 @@
 """One request on a connection of its own, against servers that answer well, badly and not at all."""
 
 import asyncio
+import errno
 import socket
+import ssl
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.haproxy_certificates import self_signed
 from workers.serving.exchange import BadHeader, NoHttpAnswer, Shortage, exchange
 
 SOON = timedelta(seconds=0.2)
@@ -174,6 +177,39 @@ def test_a_host_without_descriptors_says_nothing_about_the_replica(monkeypatch):
             return await exchange(served.url, headers={}, within=LONG)
 
     with pytest.raises(Shortage, match="Too many open files"):
+        asyncio.run(scene())
+
+
+def test_a_certificate_that_is_not_accepted_is_named(tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed(tmp_path, "localhost"))
+
+    async def scene():
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+        async with server:
+            await exchange(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/", headers={}, within=LONG)
+
+    with pytest.raises(NoHttpAnswer, match="its certificate is not accepted: self-signed certificate"):
+        asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "the name of its host cannot be resolved"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), r"its host cannot be reached \(No route to host\)"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "nothing listens on its port"),
+    ],
+)
+def test_a_connection_that_fails_says_where(monkeypatch, error, why):
+    async def fails(*_, **__):
+        raise error
+
+    async def scene():
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", fails, raising=False)
+        await exchange("http://replica:8000/", headers={}, within=LONG)
+
+    with pytest.raises(NoHttpAnswer, match=why):
         asyncio.run(scene())
 
 

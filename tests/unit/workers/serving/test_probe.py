@@ -117,6 +117,15 @@ def test_a_refusal_is_told_with_the_engine_s_words(replica, status, body, why):
     assert (unready.silent, unready.key_refused) == (False, False)
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"error": ' + b"9" * 5000 + b"}"], ids=["deep", "long number"])
+def test_json_that_python_refuses_is_told_as_any_other_words(replica, body):
+    replica.status, replica.body = 500, body
+    assert probe(replica.address, ReadinessProbe(path="/health"), key=KEY).why.startswith("status 500: ")
+    replica.status = 200
+    with pytest.raises(CompletionFailed, match="the answer is not a completion"):
+        completion(replica.address, KEY, model="m", prompt="p")
+
+
 def test_nobody_there_is_told_as_such(nobody):
     assert probe(nobody, ReadinessProbe(), key=KEY) == Unready(why="nothing listens on its port", silent=True)
 
