@@ -39,7 +39,7 @@ from bot.views.answer_choice import choice
 from bot.views.card import card
 from bot.views.price_now import from_price, price_now
 from recipes.schema import Note, Recipe
-from tests import governing_gallery
+from tests import governing_gallery, outage_gallery
 from tests.builders.events import BEGIN, KEY, PLACE
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
@@ -459,6 +459,7 @@ def others() -> dict[str, Message]:
         "key from another": keys.handed_over(keyed().state, KeyId("k-77c2e0"), KEY, by="U0ROBIN0001"),
         **requests(),
         **governing_gallery.messages(),
+        **outage_gallery.messages([served_in_the_cloud().state, spot().state]),
         "key revoked": keys.revoked(keyed().state, keyed().state.keys[0]),
         "scaled down": _scaled(spot(), 1),
         "scaled to nothing": _scaled(two(), 0),

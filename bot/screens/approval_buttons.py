@@ -9,7 +9,7 @@ from bot.language.typed_text import plain
 from bot.screens.presses import NOTHING, Presses, entered, metadata_of, value_of
 from bot.slack.message import JSON, Message
 from bot.views import approval as view
-from recipes.hidden import visible
+from recipes.hidden import visible_prose
 
 
 class ApprovalButtons:
@@ -34,7 +34,7 @@ class ApprovalButtons:
 
     def _deny(self, shown: JSON, caller: Caller) -> Message:
         given = entered(shown, view.REASON, view.REASON)
-        reason = visible(plain(str(given.get("value") or ""))).strip()[: view.MAX_REASON]
+        reason = visible_prose(plain(str(given.get("value") or ""))).strip()[: view.MAX_REASON]
         if not reason:
             raise CommandError("Write a reason: the person who asked reads it.")
         approving.deny(metadata_of(shown), reason, caller, self._context)

@@ -14,7 +14,7 @@ from bot.screens.presses import NOTHING, Presses, metadata_of, value_of, values_
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.views import channel_config as view_of
-from recipes.hidden import hidden
+from recipes.hidden import hidden_in_prose
 
 TOO_OLD = "This window has expired: nothing was changed. Close it, and open it again with `/mixtral config`."
 IS_RESET = Message("The settings are reset to the defaults.")
@@ -76,7 +76,7 @@ def _chosen(element: JSON | None) -> str:
 
 def _system(text: str) -> str:
     prompt = text.strip()
-    if mark := hidden(prompt):
+    if mark := hidden_in_prose(prompt):
         raise WrongInput(view_of.SYSTEM, f"This prompt contains the hidden character {mark}. Leave it out.")
     if len(prompt) > MAX_SYSTEM_PROMPT:
         sentence = f"This prompt has {len(prompt):,} characters, and at most {MAX_SYSTEM_PROMPT:,} fit. Shorten it."

@@ -125,7 +125,8 @@ def budget_of(method: str, channel: str) -> str:
 
 
 def _key(method: str, channel: str) -> str:
-    return f"mixtral:pace:{method}:{channel}" if _is_by_channel(method) else f"mixtral:pace:{method}"
+    """Versions before the rates could rise keep a number in `mixtral:pace:…`, and fail on any other value there."""
+    return f"mixtral:rate:{budget_of(method, channel)}"
 
 
 def _is_by_channel(method: str) -> bool:

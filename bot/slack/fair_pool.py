@@ -79,14 +79,20 @@ class FairPool:
         self._threads.shutdown(wait=wait, cancel_futures=True)
         self._scheduler.join()
         for job in list(self._jobs.values()):
-            with suppress(ValueError):  # it runs
+            try:
                 job.steps.close()
+            except ValueError:
+                _LOG.debug("The job %s is still running.", job.key)
+            except Exception:  # noqa: BLE001 - the others are closed
+                _LOG.exception("The job %s failed when it was closed.", job.key)
 
     def _schedule(self) -> None:
         with self._changed:
             while not self._is_closed:
                 self._start_what_may()
                 due = min((due for line in self._waiting.values() if (due := line.due()) is not None), default=None)
+                if not self._has_room():  # the next job that ends or pauses starts the others
+                    due = None
                 self._changed.wait(None if due is None else max(due - self._clock(), 0.001))
 
     def _start_what_may(self) -> None:
@@ -115,7 +121,8 @@ class FairPool:
     def _start(self, job: Job) -> None:
         self._running[job.channel] += 1
         job.is_running = True
-        self._threads.submit(self._run, job)
+        with suppress(RuntimeError):  # no thread can be started now; the job is in line for those that run
+            self._threads.submit(self._run, job)
 
     def _run(self, job: Job) -> None:
         pause: SlackPause | None = None

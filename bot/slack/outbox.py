@@ -19,7 +19,10 @@ class Outbox:
         self._numbers = itertools.count()
 
     def put(self, channel: str, steps: Steps[None]) -> None:
-        """Run the steps soon, after those that were put here before for the channel. They handle their failures."""
+        """Run the steps soon. Those for one channel begin in this order; some may run at the same time.
+
+        They handle their failures.
+        """
         with self._lock:
             self._pool = self._pool or FairPool(THREADS, "outbox")
             number = next(self._numbers)

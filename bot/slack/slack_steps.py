@@ -1,7 +1,7 @@
 """Work that pauses while Slack is busy or away, without a thread that sleeps meanwhile.
 
-Steps are a generator that yields a SlackPause whenever it has to wait, and None once a call that it repeated has been
-accepted. Whoever runs them decides how the time passes.
+Steps are a generator that yields a SlackPause whenever it has to wait, and None once the call that it repeated is over:
+accepted, refused, or given up. The caller that runs the steps decides how the time passes.
 """
 
 import time
@@ -59,11 +59,15 @@ def insisting(call: Callable[[], Result], *, after_away: bool = True) -> Steps[R
             failed: SlackBusy | SlackAway = busy
             wait, limit = busy.seconds, WHILE_BUSY
         except SlackAway as away:
-            if not after_away:
-                raise
-            failed, wait, limit = away, pause, WHILE_AWAY
+            failed, wait, limit = away, pause, WHILE_AWAY if after_away else timedelta()
             pause = min(pause * 2, MAX_PAUSE)
+        except Exception:
+            if has_paused:
+                yield None
+            raise
         if time.monotonic() + wait > began + limit.total_seconds():
+            if has_paused:
+                yield None
             raise failed
         yield SlackPause(failed, timedelta(seconds=wait))
         has_paused = True

@@ -16,7 +16,7 @@ from workers.deployment.state import Deployment
 
 WARNING = "\N{WARNING SIGN}\N{VARIATION SELECTOR-16}"
 MAX_LINES = 12
-MEND = "The operator has to start `mixtral-bot worker`; if it runs, end it with SIGKILL, and start it again."
+MEND = "The operator has to start `mixtral-bot worker`. If it runs already, end it with SIGKILL first."
 
 
 def costs(deployment: Deployment) -> bool:
@@ -82,7 +82,7 @@ def _line(deployment: Deployment, now: datetime, *, ends: bool) -> str:
     price = f" ({usd_per_hour(deployment.usd_per_hour)})" if deployment.usd_per_hour else ""
     name = f"*{escape(deployment.name)}*{price}"
     if not ends:
-        return f"{name}: costs this until a worker does jobs again, also if its end is requested"
+        return f"{name}: runs and costs until a worker does jobs again, even if you end it"
     return f"{name}: {_ends(_machines(deployment), now)}"
 
 
@@ -97,10 +97,12 @@ def _ends(machines: Sequence[Attempt], now: datetime) -> str:
         )
     if left:
         first, last = (moment(pick(a.expires_at for a in left)) for pick in (min, max))
-        when = first if first == last else f"from {first} to {last}"
-        what = "its machine ends itself" if len(machines) == 1 else f"{count(len(left), 'machine')} will end by lease"
+        when = first if first == last else f"between {first} and {last}"
+        ends = "its machine ends itself" if len(machines) == 1 else f"{count(len(left), 'machine')} end themselves"
+        ends = "1 machine ends itself" if len(left) == 1 < len(machines) else ends
         cost = sum((_price(a) * _hours(a.expires_at - now) for a in left), start=Decimal(0))
-        said.append(f"{what} {when}{f', and costs up to {usd(cost)} until then' if cost else ''}")
+        costs_ = "costs" if len(left) == 1 else "cost"
+        said.append(f"{ends} {when}{f', and {costs_} up to {usd(cost)} until then' if cost else ''}")
     return "; ".join(said)
 
 

@@ -11,6 +11,7 @@ from rq import Queue
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
 from tests.patience import PATIENCE
+from workers.clouds import sdks
 from workers.settings import QUEUE
 
 ROOTS = {"aws": "boto3", "gcp": "google.cloud.compute_v1"}
@@ -36,6 +37,14 @@ def run(code):
 
 def test_a_cloud_that_is_not_used_is_not_imported():
     assert run(ONLY_ONE) == ["True", "False"]
+
+
+def test_an_sdk_that_cannot_be_imported_stops_no_worker(monkeypatch, caplog):
+    """The machines of the other clouds, and the local ones, need their leases extended."""
+    monkeypatch.setattr(sdks, "MODULES", {"aws": ("there_is_no_such_module",), "gcp": ("json",)})
+    sdks.import_sdks(["aws", "gcp"])
+    assert "aws" in caplog.text
+    assert "there_is_no_such_module" in caplog.text
 
 
 @pytest.mark.clouds

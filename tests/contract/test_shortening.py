@@ -18,10 +18,11 @@ from workers.deployment import log as event_log
 from workers.deployment import snapshot
 from workers.deployment.attempt import Phase
 from workers.deployment.events import SNAPSHOT_SCHEMA, AnyEvent, ScaleRequested, Snapshotted, Version
-from workers.deployment.log import Log, UnreadableLog, stamp
+from workers.deployment.log import Log, stamp
 from workers.deployment.past import Past
 from workers.deployment.projection import Projection
 from workers.deployment.state import fold
+from workers.errors import UnreadableLog
 
 
 @pytest.fixture(autouse=True)

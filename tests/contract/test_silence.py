@@ -11,7 +11,7 @@ from tests.builders.recipes import SCRIPTED
 from tests.fakes.driver import FakeDriver
 from tests.fakes.virtual_calls import NEVER, VirtualCalls, VirtualTime
 from workers.api import Deployments
-from workers.clouds.driver import DriverError, Refused
+from workers.clouds.driver import DriverError, NoAnswer, Refused
 from workers.control.advance import Advance
 from workers.decision.retry_policy import paused_until
 from workers.decision.silence import MAX_AT_ONCE
@@ -21,6 +21,9 @@ from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log, stamp
 from workers.placement.limits import Limits
 from workers.placement.refusals import Scope
+from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
+from workers.policy.schema import Policy
+from workers.policy.stored import StoredPolicy
 
 EAST, WEST, NORTH = (offer(f"fake {zone}-1", price, gpu="") for zone, price in (("east", 2), ("west", 3), ("north", 5)))
 QUICK = (timedelta(seconds=1), timedelta(seconds=2))
@@ -32,9 +35,9 @@ FULL = Refused("The zone is full.", code="Full", scope=Scope.ZONE)
 class Launch:
     """One deployment, and workers whose calls have the fates that a test gives them, by attempt."""
 
-    def __init__(self, redis, *, replicas=1, fates=None, offers=(EAST, WEST, NORTH), ceiling=None):
+    def __init__(self, redis, *, replicas=1, fates=None, offers=(EAST, WEST, NORTH), ceiling=None, cloud=FakeDriver):
         self.time, self.redis = VirtualTime(), redis
-        self.cloud = FakeDriver("fake", clock=self.time)
+        self.cloud = cloud("fake", clock=self.time)
         self.fates = fates or {}
         self.log = Log(redis)
         self.most_open = 0
@@ -237,3 +240,63 @@ def test_calls_that_are_throttled_together_count_as_one(redis):
     assert len(launch.told(OfferRefused)) == 4
     pause = paused_until(launch.state, launch.time.now) - launch.time.now
     assert pause <= timedelta(minutes=5)
+
+
+class SilentEast(FakeDriver):
+    """Answers no question about EAST either, until it does again."""
+
+    silent = True
+
+    def find(self, token, known=None):
+        if self.silent and known.region == EAST.region:
+            raise NoAnswer("east gives no answer.")
+        return super().find(token, known)
+
+
+def test_a_launch_does_not_end_before_it_is_known_whether_a_lost_call_made_a_machine(redis):
+    launch = Launch(redis, fates={1: LOST}, cloud=SilentEast)
+    launch.after(10, lambda: setattr(launch.cloud, "refuse", lambda _: FULL))
+    launch.work(times=3)
+    for _ in range(3):
+        launch.time.pass_until(launch.time.now + timedelta(minutes=31))
+        launch.work(times=3)
+    assert launch.phases()[1] is Phase.SHUTTING_DOWN
+    assert launch.state.ended is None, "nobody would look for the machine, nor release its reservation"
+    launch.cloud.silent = False
+    launch.work(times=2)
+    assert launch.state.ended is not None
+    assert launch.cloud.bought
+    assert launch.cloud.running() == []
+    assert not Ledger(redis).book().reserved
+
+
+def test_a_budget_for_one_machine_does_not_wait_half_an_hour_for_a_silent_call(redis):
+    limits = (Budget(scope=BudgetScope.INSTALLATION, day=Decimal("3.50")),)
+    StoredPolicy(redis).put(Policy(budgets=BudgetPolicy(limits=limits)))
+    launch = Launch(redis, fates={1: SILENT})
+    launch.work(times=8)
+    assert launch.phases() == {1: Phase.ENDED, 2: Phase.STARTING}
+    first, second = launch.told(LaunchIntended)
+    assert timedelta(seconds=60) <= second.at - first.at <= timedelta(minutes=4)
+    assert not Ledger(redis).book().reserved
+
+
+def test_a_silent_call_is_not_given_up_for_an_offer_that_its_reservation_would_not_pay(redis):
+    limits = (Budget(scope=BudgetScope.INSTALLATION, day=Decimal("2.50")),)
+    StoredPolicy(redis).put(Policy(budgets=BudgetPolicy(limits=limits)))
+    launch = Launch(redis, fates={1: SILENT})
+    launch.work(times=8)
+    assert launch.phases() == {1: Phase.PROVISIONING}
+
+
+def test_a_budget_that_an_unknown_machine_uses_up_does_not_end_the_launch_at_once(redis):
+    limits = (Budget(scope=BudgetScope.INSTALLATION, day=Decimal("4.50")),)
+    StoredPolicy(redis).put(Policy(budgets=BudgetPolicy(limits=limits)))
+    launch = Launch(redis, fates={1: SILENT}, ceiling=Decimal("4.50"), cloud=SilentEast)
+    launch.work(times=3)
+    assert launch.phases()[1] is Phase.SHUTTING_DOWN
+    assert launch.state.ended is None
+    assert "reserved" in launch.state.exhausted.why
+    launch.cloud.silent = False
+    launch.work(times=2)
+    assert not Ledger(redis).book().reserved

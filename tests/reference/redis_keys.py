@@ -50,6 +50,6 @@ KEYS = {
     "mixtral:direct": ("hash", "Requests to one person by a direct message, and offered keys without the keys (JSON), by a random id, until they are settled."),
     "mixtral:asked_for:<deployment>:<deed>:<user>": ("string", "Id of the request by which a person asked for this action, so that it is not sent twice. Expires after 1 day; for a key, after 7."),
     "mixtral:told:home:<user>": ("string", "Marks the Home tab of a person of another company as emptied. Expires after 10 minutes."),
-    "mixtral:pace:<method>": ("string", "The budget of a Slack method (JSON): how many calls of a burst are used up, when that was so, the calls per minute that are tried and that are known to be allowed, until when Slack has blocked it; times in Unix milliseconds. Expires 1 day after the last call."),
-    "mixtral:pace:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
+    "mixtral:rate:<method>": ("string", "The budget of a Slack method (JSON): how many calls of a burst are used up, when that was so, the calls per minute that are tried and that are known to be allowed, until when Slack has blocked it; times in Unix milliseconds. Expires 1 day after the last call."),
+    "mixtral:rate:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
 }  # fmt: skip

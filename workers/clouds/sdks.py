@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 def import_sdks(clouds: Iterable[str]) -> None:
-    """Import the SDKs of these clouds, so that children forked later share their memory and import nothing."""
+    """Import the SDKs of these clouds, so that children forked later share their memory and import nothing.
+
+    One that cannot be imported is logged: the worker looks after the machines of the other clouds.
+    """
     wanted = [cloud for cloud in clouds if cloud in MODULES]
     if not wanted:
         return
@@ -37,9 +40,16 @@ def import_sdks(clouds: Iterable[str]) -> None:
     slow.start()
     try:
         for cloud in wanted:
-            for module in MODULES[cloud]:
-                importlib.import_module(module)
+            _import(cloud)
     finally:
         slow.cancel()
         slow.join()  # no thread is left when the workers are forked
     logger.debug("the SDKs of %s were imported in %.1f s", names, time.monotonic() - began)
+
+
+def _import(cloud: str) -> None:
+    try:
+        for module in MODULES[cloud]:
+            importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 - versions that do not match raise errors of many kinds
+        logger.error("the SDK of %s cannot be imported (%r), so its calls fail. Install the worker again", cloud, error)  # noqa: TRY400 - one line

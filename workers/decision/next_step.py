@@ -28,8 +28,11 @@ from workers.decision.retry_policy import (
 from workers.decision.silence import (
     MAX_AT_ONCE,
     MAX_UNANSWERED,
+    NO_ANSWER,
     UNKNOWN_AFTER,
     is_climbing,
+    is_settled_since,
+    is_unsettled,
     late,
     silent_places,
     superseded,
@@ -178,7 +181,7 @@ def next_step(
         return Wait()  # what the newer version decided is not known
     ending = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN]
     ending = [a for a in ending if a.number not in apart and a.number not in silent and a.number not in asked]
-    ending.sort(key=lambda a: bool(a.lost))  # first those whose cloud answers
+    ending.sort(key=lambda a: (a.machine is None, bool(a.lost)))  # first what is billed, and whose cloud answers
     if ending and (ending[0].machine is not None or state.ended or state.stopped_by is not None):
         return Terminate(ending[0])
     if state.ended:
@@ -211,6 +214,8 @@ def next_step(
         return Test(state.endpoint.url)  # before further replicas: people wait for the answer
     waiting = late(counted, asked, silent, now)
     step = _missing(state, counted, waiting, lacking, now) if lacking and state.abandoned is None else None
+    if isinstance(step, EndDeployment) and is_unsettled(state):
+        step = None
     step = step or (_beside(state, mix, counted, waiting, now) if waiting else None)
     return step or Wait(until=next_deadline(state))
 
@@ -295,7 +300,7 @@ def _beside(
         return LaunchReplica(attempt=number, replica=first.replica, offers=offers, beside=first.number)
     alone = replace(state, attempts=tuple(a for a in state.attempts if a is not first))
     if now - first.since >= UNKNOWN_AFTER and launchable(alone, lacking, now, without):
-        return GiveUp(first.number, f"its cloud gave no answer for {UNKNOWN_AFTER.total_seconds():.0f} s")
+        return GiveUp(first.number, NO_ANSWER)
     return None
 
 
@@ -320,7 +325,7 @@ def _crash_loop(state: Deployment) -> Step | None:
 def _dry(state: Deployment, now: datetime) -> Step | None:
     """Wait on a dry ladder, then end the deployment; None if the ladder is to be tried."""
     until = dry_until(state)
-    if state.exhausted is None or until is None:
+    if state.exhausted is None or until is None or is_settled_since(state, state.exhausted.at):
         return None
     if now < until:
         return Wait(until=until)

@@ -33,7 +33,7 @@ from workers.deployment.events import (
 )
 from workers.deployment.keys import BOT, REPLICA, Secrets, new_key
 from workers.deployment.ledger import LEDGER, encode, entry_of
-from workers.errors import WorkersError
+from workers.errors import UnreadableLog, WorkersError
 
 FEED = "mixtral:feed"
 NAMES = "mixtral:names"
@@ -178,17 +178,6 @@ def decode(event: bytes) -> LoggedEvent:
     if isinstance(found, Snapshotted) and found.schema > SNAPSHOT_SCHEMA:
         return _decode_newer(event)
     return found
-
-
-class UnreadableLog(WorkersError, msgspec.MsgspecError):
-    """A log is damaged, or begins with an event of a newer version."""
-
-    def __init__(self, deployment: DeploymentId) -> None:
-        super().__init__(
-            f"The log {_key(deployment)} cannot be read: a newer version of mixtral-bot wrote it, or it is damaged. "
-            "Nothing is launched or ended for it, and the leases of its machines are extended. Upgrade the bot, the "
-            "workers and the gateway; if that does not help, restore Redis from a backup."
-        )
 
 
 def new_id() -> DeploymentId:

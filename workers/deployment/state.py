@@ -50,6 +50,7 @@ from workers.deployment.events import (
     WeightsChecked,
 )
 from workers.deployment.working_set import Left, WorkingSet, with_attempt
+from workers.errors import UnreadableLog
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 
@@ -203,7 +204,7 @@ _decode = Decoder(Deployment).decode
 def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployment | None = None) -> Deployment | None:
     """The state after `events`, in log order; None for an empty log. `onto` continues from an earlier state.
 
-    Raises MsgspecError if the first event is a snapshot that cannot be read.
+    Raises UnreadableLog if a snapshot cannot be read, and the events before it are not known.
     """
     state, attempts = onto, WorkingSet(onto.attempts if onto else ())
     for event in events:
@@ -214,7 +215,7 @@ def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployme
 def _apply(id_: DeploymentId, state: Deployment | None, attempts: WorkingSet, event: LoggedEvent) -> Deployment | None:
     """The state after one more event. Its attempts are in `attempts`, which is changed; its field is not read."""
     if isinstance(event, Snapshotted):
-        return _snapshotted(state, attempts, event)
+        return _snapshotted(id_, state, attempts, event)
     if state is None:
         if not isinstance(event, Requested):
             return None  # without its first event a log has no recipe
@@ -242,13 +243,13 @@ def _apply(id_: DeploymentId, state: Deployment | None, attempts: WorkingSet, ev
     return _with(state, attempts, event)
 
 
-def _snapshotted(before: Deployment | None, attempts: WorkingSet, event: Snapshotted) -> Deployment:
+def _snapshotted(id_: DeploymentId, before: Deployment | None, attempts: WorkingSet, event: Snapshotted) -> Deployment:
     """The state of a snapshot. One that cannot be read is ignored where the events before it are known."""
     try:
         state = _decode(event.state)
-    except MsgspecError:
-        if before is None:
-            raise
+    except MsgspecError as error:
+        if before is None or before.version + 1 != event.version:
+            raise UnreadableLog(id_) from error
         return replace(before, version=Version(before.version + 1))
     attempts.set(state.attempts)
     return replace(state, version=event.version, snapshot=event.version)

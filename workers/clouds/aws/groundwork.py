@@ -1,5 +1,6 @@
 """The groundwork of launches, done in several regions at once while a ladder is climbed."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -11,11 +12,13 @@ from workers.clouds.aws.client import MAX_THREADS
 from workers.placement.offer import Offer
 from workers.placement.refusals import Refusal, Scope
 
+logger = logging.getLogger(__name__)
+
 PREPARED_WITHIN = 5.0
 """Maximum time, in seconds, that a refusal waits for the other regions: those without hope are told with it."""
 
 Prepare: TypeAlias = Callable[[tuple[Offer, ...]], tuple[Refusal, ...]]
-"""Does the groundwork for offers of one region, and returns its refusals. Raises nothing."""
+"""Does the groundwork for offers of one region, and returns its refusals."""
 
 
 class Groundwork:
@@ -43,7 +46,7 @@ class Groundwork:
         with self._lock:
             done = {region: future for region, future in done.items() if region not in self._told}
             self._told |= set(done)
-        return tuple(hopeless for future in done.values() for hopeless in future.result())
+        return tuple(hopeless for region, future in done.items() for hopeless in _result(region, future))
 
     def wait_for(self, region: str) -> None:
         """Wait for the groundwork of a region, if it was started: a launch there makes no call twice."""
@@ -51,6 +54,14 @@ class Groundwork:
             future = self._regions.get(region)
         if future is not None:
             wait((future,))
+
+
+def _result(region: str, future: Future[tuple[Refusal, ...]]) -> tuple[Refusal, ...]:
+    """What is known of a region; nothing if it failed unexpectedly: only a launch there shows more."""
+    if (error := future.exception()) is not None:
+        logger.warning("the groundwork in %s failed: %r", region, error)
+        return ()
+    return future.result()
 
 
 def hopeless(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:

@@ -29,6 +29,8 @@ class Templates:
         self._api = api
         self._reaped_at = float("-inf")
         self._deleting: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        """Of `_deleting`: several launches may end at once."""
 
     def make(self, region: str, request: MachineRequest, data: dict[str, Any]) -> None:
         """Make the template, unless it exists. Raises Refused if that is another request's, AwsError, DriverError."""
@@ -53,12 +55,15 @@ class Templates:
     def delete_later(self, region: str, name: str) -> None:
         """Delete a template in a thread, because nothing waits for it. `finish` waits."""
         thread = threading.Thread(target=self.delete, args=(region, name), name="template", daemon=True)
-        self._deleting = [one for one in self._deleting if one.is_alive()] + [thread]
-        thread.start()
+        with self._lock:
+            thread.start()
+            self._deleting = [one for one in self._deleting if one.is_alive()] + [thread]
 
     def finish(self) -> None:
         """Wait until no template is being deleted."""
-        for thread in self._deleting:
+        with self._lock:
+            deleting = tuple(self._deleting)
+        for thread in deleting:
             thread.join()
 
     def reap(self, installation: str, regions: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Characters that nobody sees are refused wherever a value is read, and named; a question keeps its own."""
+"""Characters that are not displayed are refused wherever a value is read, and named; a question keeps its own."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from bot.commands.form_inputs import read
 from bot.language.command import Ask, UsageError
 from bot.language.grammar import parse
 from bot.screens.config_form import given
-from recipes.hidden import hidden
+from recipes.hidden import hidden, hidden_in_prose, visible_prose
 from recipes.loader import load
 from recipes.schema import RecipeError
 
@@ -87,6 +87,35 @@ def test_an_input_of_the_launch_form_names_its_hidden_character(block, mark):
 def test_the_system_prompt_of_a_channel_names_its_hidden_character():
     with pytest.raises(WrongInput, match=r"U\+202E"):
         given({"state": {"values": {"system": {"system": {"value": "Be \u202ekind."}}}}})
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        *(
+            "پاسخ را به فارسی بنویس: می\u200cخواهم",  # noqa: RUF001
+            "क्\u200dष और क्\u200cष",
+            "عربي\u200f (AI)\u200e؟\u061c",
+            "שלום\u200f!",
+        ),
+        *(
+            "\u2067עברית\u2069 \u202bעברית\u202c",  # noqa: RUF001
+            "ภาษา\u200bไทย",
+            "👩\u200d🍳 🏳️\u200d🌈",
+            "co\u00adoperate\u2028Be kind.\ufeff",
+        ),
+        "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+    ],
+)
+def test_a_sentence_keeps_what_its_language_is_written_with(prompt):
+    assert given({"state": {"values": {"system": {"system": {"value": prompt}}}}}).system_prompt == prompt.strip()
+    assert visible_prose(prompt) == prompt
+
+
+@pytest.mark.parametrize("mark", ["\x1b", "\u202e", "\u202d", "\U000e0041", "\ufff9", "\ud800"])
+def test_a_sentence_contains_no_character_that_misleads(mark):
+    assert hidden_in_prose(f"Be{mark} kind") == f"U+{ord(mark):04X}"
+    assert visible_prose(f"Be{mark} kind") == "Be kind"
 
 
 @pytest.mark.parametrize("written", [r'"\0"', r'"\e[31m"', r'"\u202e"', r'"\u200b"', r'"\N"'])

@@ -61,3 +61,9 @@ def test_a_shorter_hold_does_not_lift_a_longer_one(budgets):
     budgets.hold("chat.update", timedelta(seconds=30))
     budgets.hold("chat.update", timedelta(seconds=1))
     assert budgets.take("chat.update") > timedelta(seconds=20)
+
+
+def test_an_older_version_beside_it_reads_none_of_its_values(budgets, redis):
+    budgets.take("chat.update")
+    budgets.hold("chat.postMessage", timedelta(seconds=1), "C1")
+    assert redis.keys("mixtral:pace:*") == []  # its script adds to the number that it keeps there

@@ -1,11 +1,13 @@
 """Many jobs that wait for one budget: no thread is held, each channel gets its turn, only the next one asks."""
 
 import threading
+import time
+from contextlib import suppress
 from functools import partial
 
 import pytest
 
-from bot.slack.failures import SlackBusy
+from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.fair_pool import FairPool
 from bot.slack.outbox import Outbox
 from bot.slack.slack_steps import by_and_by, insisting
@@ -149,6 +151,77 @@ def test_what_waits_at_the_end_is_closed(budget):
     pool.close()
     assert closed.is_set()
     assert not pool.submit("B", "B", (0, ""), waits)
+
+
+@pytest.mark.parametrize("refusal", [SlackRefused("message_not_found"), SlackAway("gone"), ValueError("broken")])
+def test_a_job_whose_repeated_call_is_refused_does_not_keep_the_others_from_the_budget(pool, budget, refusal):
+    goes_on, has_served, failures = threading.Event(), threading.Event(), [SlackBusy(0.01, budget="chat.update")]
+
+    def call():
+        raise failures.pop() if failures else refusal
+
+    def answers():
+        with suppress(SlackRefused, SlackAway, ValueError):
+            yield from insisting(call, after_away=False)
+        goes_on.wait(SOON)  # it writes its answer meanwhile
+
+    pool.submit("answers", "A", (0, ""), answers)
+    while pool.has("answers") and failures:
+        time.sleep(0.005)
+    pool.submit("waits", "B", (0, ""), partial(job, budget, "B", "waits", has_served))
+    with budget.changed:
+        assert budget.changed.wait_for(lambda: budget.asked, SOON)
+        budget.left = 1
+    is_served = has_served.wait(1)
+    goes_on.set()
+    assert is_served
+
+
+def test_a_pool_whose_threads_are_all_taken_does_not_look_again_and_again(budget):
+    looks, release = [], threading.Event()
+
+    def clock():
+        looks.append(1)
+        return time.monotonic()
+
+    def long():
+        release.wait(SOON)
+        yield from ()
+
+    pool = FairPool(1, "test", clock=clock)
+    pool.submit("waits", "A", (0, ""), partial(job, budget, "A", "waits", threading.Event()))
+    with budget.changed:
+        assert budget.changed.wait_for(lambda: budget.asked, SOON)
+    with pool._changed:
+        pool.submit("long", "B", (0, ""), long)
+        while pool._running["B"] == 0:
+            pool._changed.wait(0.01)
+    time.sleep(0.05)
+    before = len(looks)
+    time.sleep(0.3)
+    seen = len(looks) - before
+    release.set()
+    pool.close()
+    assert seen < 20
+
+
+def test_a_job_that_fails_when_it_is_closed_does_not_keep_the_others_open(caplog):
+    pool, budget, closed = FairPool(2, "test"), OneBudget(), []
+
+    def waits(name):
+        try:
+            yield from insisting(partial(budget.take, "A", name))
+        finally:
+            closed.append(name)
+            raise KeyError(name)
+
+    for name in "abc":
+        pool.submit(name, "A", (0, name), partial(waits, name))
+    with budget.changed:
+        assert budget.changed.wait_for(lambda: budget.asked >= 3, SOON)
+    pool.close()
+    assert sorted(closed) == ["a", "b", "c"]
+    assert "failed when it was closed" in caplog.text
 
 
 def test_work_that_pauses_by_failures_continues_at_the_next_call():

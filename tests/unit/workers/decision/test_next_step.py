@@ -652,3 +652,12 @@ def test_an_end_that_the_cloud_refuses_comes_after_the_others():
     assert told.step.attempt.number == 2
     told.gone("ended by request", 2)
     assert told.step.attempt.number == 1
+
+
+def test_a_machine_that_is_billed_is_ended_before_the_cloud_of_a_lost_call_is_asked():
+    """A cloud without answers takes minutes to say that it has none."""
+    told = Timeline(replicas=2).planned().asked().asked().created(attempt=2)
+    told.given_up(attempt=1).given_up(attempt=2)
+    assert told.step.attempt.number == 2
+    told.gone("scaled down", 2).scaled(0)
+    assert told.step.attempt.number == 1

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from msgspec import MsgspecError, Raw
+from msgspec import Raw
 from msgspec.structs import replace
 
 from tests.builders.long_logs import ID, dry_after_a_loss, wandering
@@ -17,6 +17,7 @@ from workers.deployment.log import _encode, decode
 from workers.deployment.snapshot import SNAPSHOT_AFTER, ids_in, snapshot_of
 from workers.deployment.state import Deployment, fold
 from workers.deployment.working_set import Left
+from workers.errors import UnreadableLog
 
 REQUIRED = {
     Deployment: {
@@ -107,8 +108,10 @@ def test_a_snapshot_that_cannot_be_read_is_ignored_where_the_events_before_it_ar
     log = wandering(1)
     broken = replace(of(ID, log.events[:9]), state=Raw(state))
     assert alike(fold(ID, [*log.events[:9], broken])) == alike(fold(ID, log.events[:9]))
-    with pytest.raises(MsgspecError):
+    with pytest.raises(UnreadableLog, match=f"mixtral:d:{ID}"):
         fold(ID, [broken, *log.events[9:]])
+    with pytest.raises(UnreadableLog):  # the log was shortened since these events were read
+        fold(ID, [broken, *log.events[9:]], onto=fold(ID, log.events[:5]))
 
 
 @pytest.mark.usefixtures("short")

@@ -153,6 +153,24 @@ def test_a_region_without_hope_is_left_out_and_no_call_of_the_groundwork_is_made
     assert set(asked.values()) == {1}
 
 
+def test_groundwork_that_fails_in_a_way_of_its_own_keeps_no_refusal_from_the_log(cloud, driver):
+    """The answer of the launch call is known: without it in the log, the same offer would be requested again."""
+    first, second = list(dict.fromkeys(rung.offer.region for rung in rungs("aws")))[:2]
+    cloud.fault("InsufficientInstanceCapacity", region=first)
+    inner = driver.api.call
+
+    def strange(service, region, action, **fields):
+        if region == second:
+            raise KeyError("Subnets")
+        return inner(service, region, action, **fields)
+
+    driver.api.call = strange
+    assert (
+        driver.prepare(request("t", offers=batch(cloud)), [r.offer for r in rungs("aws") if r.offer.region != first])
+        == ()
+    )
+
+
 def test_a_launch_that_succeeds_at_once_makes_calls_in_its_own_region_only(cloud, driver):
     machine, refusals = climb(driver)
     assert refusals == []
