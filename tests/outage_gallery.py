@@ -37,11 +37,15 @@ def messages(running: list[Deployment]) -> dict[str, Message]:
         "wrong keys": gateway_words.notice(
             GatewayNotice(kind="wrong_keys", at=BEGIN, source="203.0.113.7", number=2000)
         ),
+        "wrong keys, many sources": gateway_words.more_sources(3),
         "gateway cannot write": gateway_words.notice(
             GatewayNotice(
                 kind="files",
                 at=BEGIN,
-                why="/srv/mixtral/gateway: No space left on device. Free space there; it is tried again every second.",
+                why=(
+                    "/srv/mixtral/gateway cannot be written (No space left on device). Free some space there, or give "
+                    "this process the right to write; the gateway then writes them by itself."
+                ),
             )
         ),
     }

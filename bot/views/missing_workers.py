@@ -54,7 +54,7 @@ def on_card(deployment: Deployment, away: WorkersAway | None, now: datetime) -> 
         return ""
     ends = _ends(_machines(deployment), now) if not away.observed else ""
     then = f" {ends[0].upper()}{ends[1:]}." if ends else ""
-    return f"{_cause(away)} {_consequence(away)}{then}"
+    return f"{_cause(away)} {_consequence(away)}{then} {MEND}"
 
 
 def is_unobserved(deployment: Deployment, away: WorkersAway | None) -> bool:
@@ -74,8 +74,11 @@ def _cause(away: WorkersAway) -> str:
 
 def _consequence(away: WorkersAway) -> str:
     if away.observed:
-        return "Machines are observed and kept, but nothing is launched, scaled or ended."
-    return "Nothing is launched, scaled or ended, failures are not noticed, and no lease is extended."
+        return "Machines are observed and kept, but nothing is launched, scaled or ended. Endpoints go on answering."
+    return (
+        "Nothing is launched, scaled or ended, failures are not noticed, and no lease is extended. Endpoints answer "
+        "as long as their machines run."
+    )
 
 
 def _line(deployment: Deployment, now: datetime, *, ends: bool) -> str:

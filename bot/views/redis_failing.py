@@ -23,6 +23,6 @@ def failing(affected: Sequence[Deployment], failure: RedisFailure, since: dateti
 
 def mended(length: timedelta | None) -> Message:
     """The message that Redis accepts writes again. `length`: of the outage, if it is known."""
-    after = f"*Redis works again*, after {duration(length)}." if length is not None else "*Redis works again.*"
+    after = f"*Redis works again* after {duration(length)}." if length is not None else "*Redis works again.*"
     sentence = f"{after} Leases are extended, and what is due is launched and ended. Repeat the commands that failed."
     return Message(sentence, (section(sentence),))

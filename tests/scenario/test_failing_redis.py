@@ -90,7 +90,7 @@ def test_the_channel_and_the_admins_hear_once_what_redis_refuses_and_once_that_i
         assert mend in told
         assert bot.direct(ADA) == [told]
     bot.pass_time(20)
-    assert "*Redis works again*, after 5 min 55 s" in bot.said()[1]
+    assert "*Redis works again* after 5 min 55 s" in bot.said()[1]
     assert len(bot.said()) == len(bot.direct(ADA)) == 2
 
 
