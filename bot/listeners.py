@@ -117,10 +117,12 @@ class Listeners:
 
     def message(self, body: JSON, event: JSON, context: BoltContext) -> None:
         """Ask, if a message is a prompt: a direct message, a mention, or in a thread that the bot answered."""
+        if not event.get("channel"):  # a message whose key for encryption is revoked
+            return
         if (deleted := deleted_ts(event)) is not None:
             self._context.answers.deleted(event["channel"], deleted)
             return
-        if event.get("subtype") not in WRITTEN or event.get("bot_id") or not event.get("user"):
+        if event.get("subtype") not in WRITTEN or event.get("bot_id") or not (event.get("user") and event.get("ts")):
             return
         if not self._is_prompt(event) or self._is_old(event):
             return

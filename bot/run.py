@@ -226,7 +226,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
 def _watch(
     settings: BotSettings, calls: SlackCalls, unshared: SlackCalls, redis: Redis, stop: threading.Event
 ) -> WorkerWatch:
-    """Start to watch workers, Redis, and machines that no deployment knows. `unshared`: without budgets in Redis."""
+    """Start to watch workers, Redis, and machines without a deployment. `unshared`: without budgets in Redis."""
     deployments, admins = wire_deployments(settings.workers, redis), settings.admins
     workers = WorkerWatch(deployments, calls, redis, admins=admins)
     outages = RedisWatch(deployments, unshared, redis, admins=admins)

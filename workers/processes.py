@@ -69,6 +69,9 @@ class Children:
     def pid(self, name: str) -> int:
         return self._running[name][0].pid
 
+    def has_ended(self, name: str) -> bool:
+        return self._running[name][0].poll() is not None
+
     def restart_the_dead(self) -> None:
         """Restart the children that have ended. To be called periodically."""
         for child in self._children:

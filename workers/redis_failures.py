@@ -47,7 +47,7 @@ def failure_of(error: Exception) -> RedisFailure:
             mend = "allow this user all keys and commands (`ACL SETUSER`)"
         case AuthenticationError() | AuthenticationWrongNumberOfArgsError():
             cause = "Redis refuses the password in REDIS_URL"
-            mend = "correct it"
+            mend = "correct the password in REDIS_URL"
         case BusyLoadingError():
             cause = "Redis has started and still loads its data"
             mend = "wait until it has loaded them"
@@ -56,10 +56,10 @@ def failure_of(error: Exception) -> RedisFailure:
             mend = "free space on that disk"
         case ResponseError():
             cause = "Redis refused a call"
-            mend = "see the log of this process, and of Redis"
+            mend = "read the logs of this process and of Redis"
         case RedisTimeoutError():
             cause = "Redis does not answer in time"
-            mend = "see its load and the network; if it is frozen, start it again"
+            mend = "check its load and the network; if it is frozen, restart it"
             return RedisFailure(cause=cause, mend=mend, said="", refused=False)
         case _:
             cause = "Redis cannot be reached"

@@ -205,7 +205,7 @@ def _memory(environ: Mapping[str, str]) -> int | None:
     if text and (not text.isdigit() or int(text) < LEAST_GATEWAY_MEMORY):
         raise SettingsError(
             f"MIXTRAL_GATEWAY_MEMORY={text!r} is not a whole number of MiB from {LEAST_GATEWAY_MEMORY} up. "
-            "Without it, HAProxy may use half of the machine's memory."
+            "Without it, HAProxy may use half of the memory of the machine or container."
         )
     return int(text) if text else None
 

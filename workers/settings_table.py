@@ -46,7 +46,7 @@ SETTINGS = (
     Setting("MIXTRAL_TLS_KEY", "gateway, check", "PEM file of the private key of `MIXTRAL_TLS_CERT`. Restart the gateway after a renewal."),
     Setting("MIXTRAL_GATEWAY_HOLD", "gateway", "Maximum time that a request waits for a replica.", "60s"),
     Setting("MIXTRAL_GATEWAY_BUFFER", "gateway", "Maximum size, in bytes, of a request that the gateway can repeat at another replica.", "262144"),
-    Setting("MIXTRAL_GATEWAY_MEMORY", "gateway", "Maximum memory of HAProxy, in MiB. The number of connections that it accepts follows from it. Without it: half of the machine's memory."),
+    Setting("MIXTRAL_GATEWAY_MEMORY", "gateway", "Maximum memory of HAProxy, in MiB. The number of connections that it accepts follows from it. Without it: half of the memory of the machine, or of the container if it has a limit."),
     Setting("MIXTRAL_GATEWAY_BACKENDS", "gateway", "Number of deployments that the gateway has room for before it reloads HAProxy. A reload interrupts no request.", "64"),
     Setting("MIXTRAL_GATEWAY_METRICS", "gateway", "Host and port of HAProxy's metrics for Prometheus. Without it, metrics are off."),
     Setting("MIXTRAL_GATEWAY_FOLDER", "gateway, check", "Folder of HAProxy's configuration, keys and sockets. The path must be short: Linux limits the path of a socket to 107 bytes. Without it: `MIXTRAL_HOME/gateway`."),

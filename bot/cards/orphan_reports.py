@@ -1,4 +1,4 @@
-"""Reports to the admins, once, each machine that runs and that no deployment knows."""
+"""Reports to the admins, once, each machine that runs without a deployment."""
 
 import hashlib
 import logging

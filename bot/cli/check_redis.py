@@ -119,7 +119,7 @@ def _speed(client: Any) -> Iterator[Finding]:
     took = time.monotonic() - began
     if took > SLOW:
         says = f"one call takes {1000 * took:.0f} ms: commands in Slack need several within its 3 s, and are late"
-        yield Finding(about="Redis", what="speed", works=None, says=says, mend="move it closer, or see its load")
+        yield Finding(about="Redis", what="speed", works=None, says=says, mend="move it closer, or check its load")
 
 
 def _access(url: str) -> Iterator[Finding]:
@@ -132,8 +132,8 @@ def _access(url: str) -> Iterator[Finding]:
         return
     public = any(address.is_global for address in addresses)
     says = (
-        f"REDIS_URL has no password, and {parts.hostname} is not a loopback address: whoever reaches it reads the keys "
-        "of all endpoints, and can have the workers run any program"
+        f"REDIS_URL has no password, and {parts.hostname} is not a loopback address: anyone who can connect "
+        "to it can read the keys of all endpoints, and make the workers run any program"
     )
     mend = "set `requirepass` and write the password into REDIS_URL"
     yield Finding(about="Redis", what="access", works=False if public else None, says=says, mend=mend)

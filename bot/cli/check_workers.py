@@ -55,7 +55,7 @@ def _missing(found: partial[Finding], deployments: int, last: Heartbeat | None) 
     if not deployments:
         return found(works=None, says="none runs yet", mend="start `mixtral-bot worker`")
     which = "the deployment" if deployments == 1 else f"the {deployments} deployments"
-    since = f" since {_moment(last.at)}, when {last.host} did" if last else ""
+    since = f" since {_moment(last.at)} (the last was on {last.host})" if last else ""
     says = (
         f"none answers{since}: the machines of {which} are not observed, nothing is launched or ended, and each "
         "machine ends itself when its lease has passed"
@@ -68,8 +68,8 @@ def _jobs(found: partial[Finding], beats: Sequence[Heartbeat], deployments: int)
     last = _last(beats, WorkerPart.JOBS)
     if last is not None and last.is_late:
         says = (
-            f"observes the machines, but no process has done a job since {_moment(last.at)}, when {last.host} did: "
-            "nothing is launched, scaled or ended"
+            f"observes the machines, but no process has done a job since {_moment(last.at)} (the last was on "
+            f"{last.host}): nothing is launched, scaled or ended"
         )
         yield found(works=False if deployments else None, says=says, mend=MEND)
 

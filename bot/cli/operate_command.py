@@ -110,10 +110,10 @@ def status(*, as_json: bool) -> Work:
 def _away(away: WorkersAway) -> str:
     since = f" since {away.since:%Y-%m-%d %H:%M UTC}" if away.since else ""
     if away.observed:
-        return f"No worker has done a job{since}: nothing is launched, scaled or ended. `mixtral-bot check` tells more."
+        return f"No worker has done a job{since}: nothing is launched, scaled or ended. `mixtral-bot check` shows more."
     return (
         f"No worker has answered{since}: what is shown is the last known state, nothing is launched or ended, and each "
-        "machine ends itself when its lease has passed. Start `mixtral-bot worker`; `mixtral-bot check` tells more."
+        "machine ends itself when its lease has passed. Start `mixtral-bot worker`; `mixtral-bot check` shows more."
     )
 
 

@@ -162,17 +162,22 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
     return _asked(found.deployment.name)
 
 
-def ask_again(draft: str, state: Deployment, caller: Caller, context: CommandContext) -> Message:
-    """Send a question that this person has written to the deployment that they have chosen, and may see."""
+def written(draft: str, caller: Caller, context: CommandContext) -> Question:
+    """The question that this person has written here. Raises CommandError if there is none, or it has expired."""
     found = context.drafts.get(caller.user, draft, ChoiceDraft)
     if found is None or found.question.channel != caller.channel:
-        raise CommandError("This button is no longer valid. Ask again.")
+        raise CommandError("This button is no longer valid, so nothing was asked. Write the question again.")
+    return found.question
+
+
+def ask_again(question: Question, state: Deployment, caller: Caller, context: CommandContext) -> Message:
+    """Send a question that this person has written to the deployment that they have chosen, and may see."""
     check(Permission.ASK, state, caller, context)
     name = escape(state.name)
     if is_ending(state):
         raise CommandError(f"*{name}* has ended, so it was not asked.", hint=f"{SLASH} status")
     chosen = replace(
-        found.question,
+        question,
         team=caller.team,
         user=caller.user,
         outside=caller.outside,

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 REDIS_AWAY = (
     "Redis, where deployments are stored, does not respond, so it is not certain whether this was accepted. "
     f"Check with `{SLASH} status` in a minute, and try again if it was not. Replicas go on answering. If it lasts, the "
-    "operator has to start Redis, or see its load and the network: `mixtral-bot check` tells which."
+    "operator has to start Redis, or check its load and the network; `mixtral-bot check` shows the cause."
 )
 
 

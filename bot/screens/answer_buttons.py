@@ -33,7 +33,8 @@ class AnswerButtons:
 
     def _choose(self, body: JSON, caller: Caller) -> Message:
         draft, deployment = chosen(value_of(body))
-        said = handlers.ask_again(draft, self._presses.by_id(deployment, caller), caller, self._context)
+        question = handlers.written(draft, caller, self._context)
+        said = handlers.ask_again(question, self._presses.by_id(deployment, caller), caller, self._context)
         return _instead(Message(said.text, (section(said.text),)), caller)
 
     def _stop(self, body: JSON, caller: Caller) -> Message:

@@ -74,7 +74,7 @@ class HomeTab:
         app.event("app_home_opened")(self._on_opened)
 
     def _on_opened(self, event: JSON, context: BoltContext) -> None:
-        if event.get("tab", "home") == "home":
+        if (event.get("tab") or "home") == "home":
             self.opened(Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
             opened = AuditEntry(at=self._context.now(), who=event["user"], what="open the Home tab")
             record(self._context.audit, opened, once=f"home:{event['user']}:{event.get('event_ts')}")

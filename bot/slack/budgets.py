@@ -126,7 +126,7 @@ def budget_of(method: str, channel: str) -> str:
 
 def _key(method: str, channel: str) -> str:
     """Versions before the rates could rise keep a number in `mixtral:pace:…`, and fail on any other value there."""
-    return f"mixtral:rate:{budget_of(method, channel)}"
+    return f"mixtral:rate:{method}:{channel}" if _is_by_channel(method) else f"mixtral:rate:{method}"
 
 
 def _is_by_channel(method: str) -> bool:

@@ -73,11 +73,11 @@ class _Handler(SocketModeHandler):
         client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type] # as Bolt does
 
     def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override] # as Bolt does
-        """Ack a payload that Slack does not send, without any effect: it would be repeated otherwise."""
+        """Ack a payload that cannot be read, without any effect: Slack would repeat it otherwise."""
         try:
             req.payload = checked(req.payload)
         except Malformed as malformed:
-            _LOG.warning("a payload that Slack does not send was ignored: %s", malformed)
+            _LOG.warning("a payload that cannot be read was ignored: %s", malformed)
             client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
         else:
             super().handle(client, req)

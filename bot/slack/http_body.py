@@ -69,7 +69,7 @@ def verified(body: bytes, headers: Mapping[str, str], verifier: SignatureVerifie
     try:
         return checked(payload)
     except Malformed as malformed:
-        raise Rejected(HTTPStatus.BAD_REQUEST, f"Slack sends no such payload: {malformed}") from malformed
+        raise Rejected(HTTPStatus.BAD_REQUEST, f"the payload cannot be read: {malformed}") from malformed
 
 
 def _is_signed(body: bytes, headers: Mapping[str, str], verifier: SignatureVerifier) -> bool:

@@ -1,4 +1,7 @@
-"""PURE: the form of what Slack sends. A payload of another form is rejected here, before Bolt and every listener."""
+"""PURE: the form of payloads that Bolt and the listeners can read. Others are rejected here, before both of them.
+
+Fields that neither reads are not checked, and a field may be null unless a listener cannot do without it.
+"""
 
 from typing import Annotated, Any
 
@@ -17,7 +20,7 @@ Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{0,64}\Z")]
 
 
 class Malformed(Exception):
-    """A payload that Slack does not send. The text is for the log."""
+    """A payload that cannot be read. The text is for the log."""
 
 
 class _Named(Struct):
@@ -53,7 +56,8 @@ class _Input(Struct):
 
 
 class _State(Struct):
-    values: dict[str, dict[str, _Input]] = {}
+    values: dict[str, dict[str, _Input]] | Annotated[list[Any], Meta(max_length=0)] | None = None
+    """Slack sends some objects without fields as `[]`."""
 
 
 class _View(Struct, kw_only=True):
@@ -61,11 +65,11 @@ class _View(Struct, kw_only=True):
     hash: str
     type: str
     callback_id: str
-    private_metadata: str = ""
+    private_metadata: str | None = None
     team_id: Id | None = None
     app_installed_team_id: Id | None = None
     state: _State | None = None
-    blocks: list[dict[str, Any]] = []
+    blocks: list[dict[str, Any]] | None = None
 
 
 class _Edited(Struct):
@@ -112,7 +116,7 @@ class _Any(Struct):
     team_id: Id | None = None
     enterprise_id: Id | None = None
     channel_id: Id | None = None
-    thread_ts: Ts | None = None
+    thread_ts: str | None = None
     item: _Named | str | None = None
     message: _Message | None = None
     previous_message: _Message | None = None
@@ -124,9 +128,7 @@ class _Any(Struct):
 
 class _Command(_Any, kw_only=True):
     command: str
-    text: str = ""
-    user_id: Id = ""
-    channel_id: Id = ""
+    text: str | None = None
 
 
 class _Interaction(_Any, kw_only=True):
@@ -150,9 +152,10 @@ class _Submission(_Interaction, kw_only=True):
 
 
 class _Said(_Message, kw_only=True):
+    """A message, or its change or deletion."""
+
     type: str
-    channel: Id
-    ts: Ts
+    channel: Id | None = None
     channel_type: str | None = None
     team: Id | None = None
     user_team: Id | None = None
@@ -161,21 +164,10 @@ class _Said(_Message, kw_only=True):
     deleted_ts: Ts | None = None
 
 
-class _Changed(Struct, kw_only=True):
-    """A message that was changed or deleted."""
-
-    type: str
-    channel: Id
-    subtype: str
-    message: _Message | None = None
-    previous_message: _Message | None = None
-    deleted_ts: Ts | None = None
-
-
 class _HomeOpened(Struct, kw_only=True):
     type: str
     user: Id
-    tab: str = "home"
+    tab: str | None = None
     event_ts: str | None = None
 
 
@@ -240,9 +232,7 @@ def _form_of(payload: JSON) -> type[Struct]:
     if "event" not in payload:
         return _INTERACTIONS.get(_text(payload.get("type")), _Interaction if "type" in payload else _Any)
     event = msgspec.convert(payload, _Envelope).event
-    kind = _EVENTS.get(_text(event.get("type")), _AnyEvent)
-    is_change = kind is _Said and _text(event.get("subtype")) in ("message_changed", "message_deleted")
-    msgspec.convert(event, _Changed if is_change else kind)
+    msgspec.convert(event, _EVENTS.get(_text(event.get("type")), _AnyEvent))
     msgspec.convert(event, _AnyEvent)
     return _Envelope
 

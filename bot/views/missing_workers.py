@@ -85,7 +85,7 @@ def _line(deployment: Deployment, now: datetime, *, ends: bool) -> str:
     price = f" ({usd_per_hour(deployment.usd_per_hour)})" if deployment.usd_per_hour else ""
     name = f"*{escape(deployment.name)}*{price}"
     if not ends:
-        return f"{name}: costs this until a worker does jobs again, also if its end is requested"
+        return f"{name}: runs and costs until a worker does jobs again, even if you end it"
     return f"{name}: {_ends(_machines(deployment), now)}"
 
 

@@ -1,4 +1,4 @@
-"""PURE: machines that run and that no deployment knows: their price, why they are not ended, and what to do."""
+"""PURE: machines that run without a deployment: their price, why they are not ended, and what to do."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -20,7 +20,7 @@ WHY = (
 )
 MEND = (
     "`mixtral-bot machines` lists them, and `mixtral-bot machines --end-orphans` ends them, after confirmation. If "
-    "Redis was restored from an old backup and there is a newer one that knows them, restore that one instead."
+    "Redis was restored from an old backup and there is a newer one that contains them, restore that one instead."
 )
 
 
@@ -34,9 +34,9 @@ def found(orphans: Sequence[Orphan]) -> Message:
 
 
 def summary(orphans: Sequence[Orphan]) -> str:
-    """`2 machines run that no deployment knows, for 43.92 USD/h (…)`."""
+    """`2 machines run without a deployment, for 43.92 USD/h (…)`."""
     run = "machine runs" if len(orphans) == 1 else "machines run"
-    return f"{len(orphans)} {run} that no deployment knows, for {_price(orphans)}"
+    return f"{len(orphans)} {run} without a deployment, for {_price(orphans)}"
 
 
 def in_list(orphans: Sequence[Orphan]) -> str:

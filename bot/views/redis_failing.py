@@ -17,7 +17,7 @@ def failing(affected: Sequence[Deployment], failure: RedisFailure, since: dateti
         f"{WARNING} *Since {moment(since)}, {failure.cause}.* Commands here fail, cards do not change, nothing is "
         "launched, scaled or ended, and no lease is extended. Endpoints go on answering."
     )
-    mend = f"The operator has to mend Redis: {failure.mend}. Everything then goes on by itself."
+    mend = f"The operator has to mend Redis: {failure.mend}. After that, nothing else has to be done."
     return Message(sentence, (section(sentence), section(lines(affected, now, ends=True)), section(mend)))
 
 

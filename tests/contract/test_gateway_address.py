@@ -3,6 +3,7 @@
 import http.server
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -81,13 +82,41 @@ def test_two_haproxies_that_start_at_once_do_not_share_an_address(folder, host, 
         url = f"http://127.0.0.1:{first.port}/health"
         assert {httpx.get(url).headers["x-mixtral-installation"] for _ in range(40)} == {"i-first"}
         assert not second.haproxy.up()
-        second.children.stop()
         monkeypatch.setattr(run, "UP_WITHIN", run.UP_WITHIN * 0)
         with pytest.raises(GatewayError, match="in use by the gateway of the installation i-first, and this is i-b"):
-            run._wait_until_up(second.haproxy, settings(folder, first.port), threading.Event(), "i-b")
+            run._wait_until_up(second.haproxy, settings(folder, first.port), threading.Event(), "i-b", second.children)
     finally:
         second.stop()
         first.stop()
+
+
+def test_an_address_that_becomes_free_while_haproxy_starts_is_taken(folder):
+    gateway = Gateway(folder)
+    gateway.haproxy.prepare(RoutingTable())
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", gateway.port))
+        other.listen()
+        gateway.children.start(gateway.haproxy.child(folder / "haproxy.log"))
+        wait_for(lambda: "cannot bind" in (folder / "haproxy.log").read_text(), "it has said why it ends")
+        wait_for(lambda: gateway.children.has_ended("haproxy"), "it has ended")
+    try:
+        run._wait_until_up(gateway.haproxy, settings(folder, gateway.port), threading.Event(), "i", gateway.children)
+        assert gateway.haproxy.up()
+    finally:
+        gateway.stop()
+
+
+def test_a_haproxy_that_runs_on_a_busy_host_may_take_its_time(folder, monkeypatch):
+    gateway = Gateway(folder)
+    gateway.children.start(Child(name="haproxy", argv=("sleep", "60"), env={}, log=folder / "haproxy.log"))
+    answers = iter([False] * 5 + [True])
+    monkeypatch.setattr(gateway.haproxy, "up", lambda: next(answers))
+    monkeypatch.setattr(run, "UP_WITHIN", run.UP_WITHIN * 0)
+    try:
+        run._wait_until_up(gateway.haproxy, settings(folder, gateway.port), threading.Event(), "i", gateway.children)
+        assert list(answers) == []
+    finally:
+        gateway.children.stop()
 
 
 @pytest.mark.usefixtures("impatient")

@@ -139,6 +139,18 @@ def test_connections_of_sources_with_a_key_take_no_place_from_a_new_source(gatew
             assert new[0].recv(100).startswith(b"HTTP/1.1 200")
 
 
+def test_a_reload_keeps_the_sources_that_showed_a_key(gateway_of, replica):
+    gateway = gateway_of(pool=1)
+    assert gateway.who() == "r1"
+    before = gateway.haproxy._cli.processes().current
+    gateway.converge(route("d1", [server(replica)], keys=["k"]), route("d2", [server(replica)], keys=["k2"]))
+    assert gateway.haproxy._cli.processes().current != before
+    assert " key=::ffff:127.0.0.1 " in gateway.haproxy._cli.ask("show table holders")
+    with connections(gateway, MOST_OF_STRANGER + 50, source="127.0.0.1") as opened:
+        wait_for(lambda: current(gateway) >= MOST_OF_STRANGER + 50, "all are accepted", seconds=4)
+        assert closed(opened) == 0
+
+
 def test_wrong_keys_are_counted_slowed_and_end_their_connection_while_a_valid_one_is_served(gateway_of):
     gateway = gateway_of()
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)

@@ -4,6 +4,7 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -16,16 +17,32 @@ from tests.builders.story import Story
 from workers.deployment import ledger_reader, snapshot
 from workers.deployment import log as log_module
 from workers.deployment.events import EventId, ScaleRequested, Version
-from workers.deployment.ledger import LEDGER, MachineRepriced, fold
+from workers.deployment.ledger import LEDGER, LedgerEntry, MachineRepriced, Use, fold
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import START, Log, NameTaken, new_id
-from workers.deployment.stored_book import BOOK
+from workers.deployment.stored_book import BOOK, BOOK_SCHEMA, StoredBook
 from workers.deployment.token_counts import Tokens, counted
 
 NOW = datetime.now(UTC)
 MONTH_AGO = NOW - timedelta(days=30)
 SLOW = Decimal("1.00")
 """USD by which the sum of a machine that runs may grow before the test looks: 8 minutes."""
+
+_ATTEMPT = ("deployment", "attempt")
+STORED = {
+    "DeploymentBooked": ("deployment", "at", "name", "recipe", "user", "channel"),
+    "MachineReserved": (*_ATTEMPT, "usd_per_hour", "at"),
+    "ReservationReleased": _ATTEMPT,
+    "MachineBooked": (
+        *(*_ATTEMPT, "machine", "cloud", "region", "zone", "instance_type", "spot"),
+        *("usd_per_hour", "on_demand_usd_per_hour", "began", "disk_gib"),
+    ),
+    "MachineRepriced": (*_ATTEMPT, "usd_per_hour", "at"),
+    "MachineClosed": (*_ATTEMPT, "ended", "estimated"),
+    "Use": ("booked", "owner", "ended", "estimated", "repriced"),
+    "StoredBook": ("schema", "position", "owners", "uses", "reserved", "early"),
+}
+"""The fields of what a stored book of this schema consists of."""
 
 
 def launched(name="fast", at=NOW - timedelta(hours=2), id_="d00000000fast"):
@@ -241,6 +258,13 @@ def test_a_stored_book_that_cannot_be_read_or_is_not_of_this_ledger_is_not_used(
         redis.set(BOOK, stored)
     assert Ledger(redis).newest() == Ledger(redis, whole=True).newest()
     assert told.state is not None
+
+
+def test_a_field_that_is_new_in_the_stored_book_raises_its_schema():
+    """A sweeper of an earlier version stores the book without the field, and this version would read it so."""
+    fields = {kind.__name__: kind.__struct_fields__ for kind in (*get_args(LedgerEntry), Use, StoredBook)}
+    del fields["TokensCounted"]  # a book is stored without tokens
+    assert (BOOK_SCHEMA, fields) == (1, STORED)
 
 
 def test_the_ledger_of_a_shortened_log_lacks_nothing(redis, monkeypatch):

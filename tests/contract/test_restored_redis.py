@@ -158,7 +158,7 @@ def test_the_admins_hear_of_them_once_with_their_price_and_what_to_do(company, f
     for _ in range(3):
         admin.look()
     (told,) = admin.heard()
-    assert "2 machines run that no deployment knows, for 43.92 USD/h (1,054.08 USD per day)" in told
+    assert "2 machines run without a deployment, for 43.92 USD/h (1,054.08 USD per day)" in told
     assert "The bot does not end them, because they may be wanted" in told
     assert "each ends itself when its lease has passed" in told
     assert "`mixtral-bot machines --end-orphans` ends them" in told
@@ -169,7 +169,7 @@ def test_the_admins_hear_of_them_once_with_their_price_and_what_to_do(company, f
     shown = io.StringIO()
     company.redis.hset("mixtral:orphans", mapping=fresh(company))
     operate_command.run(environ, operate_command.status(as_json=False), shown, io.StringIO(), "status")
-    assert "2 machines run that no deployment knows, for 43.92 USD/h" in shown.getvalue()
+    assert "2 machines run without a deployment, for 43.92 USD/h" in shown.getvalue()
 
 
 def fresh(company):

@@ -270,6 +270,25 @@ def test_a_launch_does_not_end_before_it_is_known_whether_a_lost_call_made_a_mac
     assert not Ledger(redis).book().reserved
 
 
+def test_a_budget_for_one_machine_does_not_wait_half_an_hour_for_a_silent_call(redis):
+    limits = (Budget(scope=BudgetScope.INSTALLATION, day=Decimal("3.50")),)
+    StoredPolicy(redis).put(Policy(budgets=BudgetPolicy(limits=limits)))
+    launch = Launch(redis, fates={1: SILENT})
+    launch.work(times=8)
+    assert launch.phases() == {1: Phase.ENDED, 2: Phase.STARTING}
+    first, second = launch.told(LaunchIntended)
+    assert timedelta(seconds=60) <= second.at - first.at <= timedelta(minutes=4)
+    assert not Ledger(redis).book().reserved
+
+
+def test_a_silent_call_is_not_given_up_for_an_offer_that_its_reservation_would_not_pay(redis):
+    limits = (Budget(scope=BudgetScope.INSTALLATION, day=Decimal("2.50")),)
+    StoredPolicy(redis).put(Policy(budgets=BudgetPolicy(limits=limits)))
+    launch = Launch(redis, fates={1: SILENT})
+    launch.work(times=8)
+    assert launch.phases() == {1: Phase.PROVISIONING}
+
+
 def test_a_budget_that_an_unknown_machine_uses_up_does_not_end_the_launch_at_once(redis):
     limits = (Budget(scope=BudgetScope.INSTALLATION, day=Decimal("4.50")),)
     StoredPolicy(redis).put(Policy(budgets=BudgetPolicy(limits=limits)))

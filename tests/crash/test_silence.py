@@ -195,6 +195,7 @@ class Schedule:
         book = Ledger(self.redis).book()
         booked = {attempt for _, attempt in book.uses}
         assert {tokens[token] for token in self.cloud.bought} <= booked, f"a machine was forgotten: {seen}"
+        assert not book.reserved, f"a reservation is left: {book.reserved} {seen}"
         return sum(bool(a.beside) for a in state.attempts)
 
 

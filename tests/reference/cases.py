@@ -50,12 +50,12 @@ CASES = {
     "No worker runs for longer than a machine's lease: card and thread say what became of the machines.": (
         "tests/contract/test_places.py::test_a_worker_that_was_away_for_longer_than_the_lease_says_what_became_of_the_machines",
     ),
-    "No worker answers for a minute while machines run, or one observes without doing jobs: each channel hears it once, with its price.": (
+    "No worker answers for a minute while machines run, or one observes without doing jobs: each channel gets one message, with the price.": (
         "tests/scenario/test_missing_workers.py::test_each_channel_hears_once_that_no_worker_answers_and_once_that_one_does",
         "tests/scenario/test_missing_workers.py::test_workers_that_observe_but_do_no_jobs_are_told_of_with_what_that_costs",
         "tests/scenario/test_missing_workers.py::test_the_card_says_it_and_is_not_green_and_says_when_the_lease_has_passed",
     ),
-    "Redis forgets what it has acknowledged, refuses writes, is slow or almost full: `mixtral-bot check` names the setting and the mend.": (
+    "Redis loses what it has acknowledged, refuses writes, is slow or almost full: `mixtral-bot check` names the setting and the mend.": (
         "tests/unit/bot/cli/test_check_redis.py::test_a_redis_without_an_append_only_file_says_what_it_forgets",
         "tests/unit/bot/cli/test_check_redis.py::test_a_redis_that_accepts_no_writes_is_a_failure_with_cause_and_mend",
         "tests/unit/bot/cli/test_check_redis.py::test_a_memory_that_is_almost_full_and_a_slow_redis_are_reported_before_they_fail",
@@ -124,7 +124,7 @@ CASES = {
         "tests/contract/test_full_disk.py::test_the_files_of_an_installation_are_written_whole_or_not_at_all",
         "tests/contract/test_full_disk.py::test_a_worker_starts_on_a_full_disk_with_a_sentence_and_not_with_a_traceback",
     ),
-    "Random commands, payloads, recipes and bytes arrive at the doors: no unhandled exception, and nothing grows.": (
+    "Random commands, payloads, recipes and bytes arrive from Slack and by HTTP: no unhandled exception, and nothing grows.": (
         "tests/fuzz/test_slack.py::test_text_of_commands_and_messages",
         "tests/fuzz/test_slack.py::test_envelopes_and_payloads_of_block_kit",
         "tests/fuzz/test_recipes.py::test_recipes",
@@ -135,14 +135,14 @@ CASES = {
         "tests/contract/test_masking.py::test_a_secret_that_a_cloud_a_console_or_an_engine_quotes_is_in_no_event_and_no_card",
         "tests/contract/test_masking.py::test_every_event_with_words_of_others_has_a_case",
     ),
-    "A cloud gives no answer to a launch call: the next rung is asked beside it, and of two machines one is ended at once.": (
+    "A cloud gives no answer to a launch call: the next rung is requested beside it, and of two machines one is ended at once.": (
         "tests/contract/test_silence.py::test_a_call_that_is_silent_for_ever_ends_on_the_next_rung_within_20_seconds",
         "tests/contract/test_silence.py::test_of_two_machines_the_dearer_one_is_ended_at_once",
         "tests/contract/test_silence.py::test_a_lost_answer_is_looked_for_by_its_token_booked_and_ended",
         "tests/contract/test_silence.py::test_the_ceiling_holds_for_both_and_the_silent_one_gives_its_place_up_after_a_minute",
         "tests/crash/test_silence.py::test_no_schedule_of_silence_kills_and_late_answers_keeps_two_machines",
     ),
-    "Text contains NUL or hidden characters, or MIXTRAL_ADMINS no user ids: it is refused at the door, and named.": (
+    "Text contains NUL or hidden characters, or MIXTRAL_ADMINS no user ids: it is refused when it is read, and named.": (
         "tests/unit/bot/language/test_hidden.py::test_a_command_with_a_hidden_character_is_refused_and_named",
         "tests/unit/bot/language/test_hidden.py::test_an_input_of_the_launch_form_names_its_hidden_character",
         "tests/unit/bot/test_admins_setting.py::test_what_is_no_id_is_refused_at_start_with_the_place_where_ids_are_found",

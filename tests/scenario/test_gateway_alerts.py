@@ -78,8 +78,8 @@ def test_an_attack_from_many_sources_is_four_messages_an_hour_to_each_admin(redi
     for n in range(8):
         at = NOW + timedelta(seconds=11 * n)
         watch._looked_at = float("-inf")
-        found = {f"10.0.{n}.{m}": 500 for m in range(20)}
-        watch.look(found.copy, "", at)
+        sources = {f"10.0.{n}.{m}": 500 for m in range(20)}
+        watch.look(sources.copy, "", at)
         told = said(at)
     assert len(told) == 4
     assert "came from `10.0." in told[2]

@@ -125,7 +125,7 @@ def test_workers_that_observe_but_do_no_jobs_are_told_of_with_what_that_costs(ho
     (told,) = house.said()
     assert "No worker has done a job since" in told
     assert "Machines are observed and kept, but nothing is launched, scaled or ended" in told
-    assert "costs this until a worker does jobs again, also if its end is requested" in told
+    assert "runs and costs until a worker does jobs again, even if you end it" in told
 
 
 def test_machines_that_nobody_observes_are_not_called_observed_because_the_last_job_was_earlier(house):

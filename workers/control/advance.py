@@ -35,7 +35,7 @@ from workers.decision.next_step import (
 )
 from workers.decision.opening import AnnouncePause, HoursStep, Pause, Resume
 from workers.decision.retry_policy import BOOTS_WITHIN
-from workers.decision.silence import is_unsettled
+from workers.decision.silence import NO_ANSWER, UNKNOWN_AFTER, is_unsettled
 from workers.decision.verdict import streaming
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
@@ -297,6 +297,8 @@ class Advance:
         except PolicyUnreadable as error:
             self._refuse(state, str(error))
             return None
+        if bought.refused_by is not None and self._is_given_up_for(state, step):
+            return None
         if bought.refused_by is not None:
             self._refuse(state, why_refused(bought.refused_by, bought.price))
             return None
@@ -317,6 +319,18 @@ class Advance:
             return token if self._log.append(state.id, state.version, [intended]) else None
         # If the ledger has grown meanwhile, nothing is appended, and the step is decided again.
         return token if self._log.intend(state.id, state.version, intended, ledger) else None
+
+    def _is_given_up_for(self, state: Deployment, step: LaunchReplica) -> bool:
+        """Give up the call without an answer beside which the budgets allow nothing, if they allow it in its place."""
+        now = self._now()
+        unanswered = next((a for a in state.attempts if a.number == step.beside), None)
+        if unanswered is None or now - unanswered.since < UNKNOWN_AFTER:
+            return False
+        bought, _ = self._budgets.decide(state, step.offers, now, without=step.beside)
+        if bought.refused_by is not None:
+            return False
+        given_up = ReplicaGivenUp(**self._stamp(), attempt=step.beside, why=NO_ANSWER)
+        return self._log.append(state.id, state.version, [given_up])
 
     def _refuse(self, state: Deployment, why: str) -> None:
         """Buy nothing: a launch that has no machine ends, unless a person keeps trying; another deployment stays."""

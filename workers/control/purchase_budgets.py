@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
 from redis import Redis
 
 from workers.decision.budget import Purchase, owner_of_state, purchase, standings_of
@@ -19,10 +20,17 @@ class PurchaseBudgets:
         self._policy = StoredPolicy(redis)
         self._ledger = Ledger(redis)
 
-    def decide(self, state: Deployment, offers: Sequence[Offer], now: datetime) -> tuple[Purchase, str | None]:
-        """What may be requested, and the newest entry of the ledger by which it was decided; None without a budget."""
+    def decide(
+        self, state: Deployment, offers: Sequence[Offer], now: datetime, *, without: int = 0
+    ) -> tuple[Purchase, str | None]:
+        """What may be requested, and the newest entry of the ledger by which it was decided; None without a budget.
+
+        `without`: number of an attempt whose reservation is left out.
+        """
         budgets = self._policy.current_for_purchases().budgets
         if not budgets.limits:
             return Purchase(offers=tuple(offers)), None
         book, newest = self._ledger.newest()
+        others = {key: one for key, one in book.reserved.items() if key != (state.id, without)}
+        book = replace(book, reserved=others)
         return purchase(offers, standings_of(owner_of_state(state), budgets, book, now)), newest

@@ -59,9 +59,13 @@ def observed(state: Deployment, load: Load | None, before: IdleTime | None, now:
     starts = not state.ready and (state.wanted > 0 or not state.established)
     if before is None or busy or starts or state.paused is not None:
         return IdleTime(since=load.at, seen=load.at, last=last, asked=busy)
-    if last is None and (before.last is not None or load.at - before.seen > STALE):
+    silent, came = load.at - before.seen > STALE, last is not None and last > before.since
+    if last is None and (before.last is not None or silent):
         return IdleTime(since=load.at, seen=load.at)
-    if last is not None and last > before.since:
+    if silent and (came or (before.asked and before.since == before.seen)):
+        # One was in work when the gateway fell silent, or came since then: when it was answered is not known.
+        return IdleTime(since=load.at, seen=load.at, last=last, asked=True)
+    if came and last is not None:
         return IdleTime(since=last, seen=load.at, last=last, asked=True)
     return replace(before, seen=load.at, last=last)
 

@@ -28,8 +28,10 @@ from workers.decision.retry_policy import (
 from workers.decision.silence import (
     MAX_AT_ONCE,
     MAX_UNANSWERED,
+    NO_ANSWER,
     UNKNOWN_AFTER,
     is_climbing,
+    is_settled_since,
     is_unsettled,
     late,
     silent_places,
@@ -298,7 +300,7 @@ def _beside(
         return LaunchReplica(attempt=number, replica=first.replica, offers=offers, beside=first.number)
     alone = replace(state, attempts=tuple(a for a in state.attempts if a is not first))
     if now - first.since >= UNKNOWN_AFTER and launchable(alone, lacking, now, without):
-        return GiveUp(first.number, f"its cloud gave no answer for {UNKNOWN_AFTER.total_seconds():.0f} s")
+        return GiveUp(first.number, NO_ANSWER)
     return None
 
 
@@ -323,7 +325,7 @@ def _crash_loop(state: Deployment) -> Step | None:
 def _dry(state: Deployment, now: datetime) -> Step | None:
     """Wait on a dry ladder, then end the deployment; None if the ladder is to be tried."""
     until = dry_until(state)
-    if state.exhausted is None or until is None:
+    if state.exhausted is None or until is None or is_settled_since(state, state.exhausted.at):
         return None
     if now < until:
         return Wait(until=until)

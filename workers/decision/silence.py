@@ -21,6 +21,8 @@ ASKED_BESIDE_AFTER = timedelta(seconds=15)
 UNKNOWN_AFTER = timedelta(seconds=60)
 """Age of a call at which its answer is not waited for any more. Whether it made a machine is unknown."""
 
+NO_ANSWER = f"its cloud gave no answer for {UNKNOWN_AFTER.total_seconds():.0f} s"
+
 MAX_UNANSWERED = 3
 """Maximum number of attempts without an answer beside which another one is requested."""
 
@@ -74,6 +76,11 @@ def is_unsettled(state: Deployment) -> bool:
     After its end, only a list of its cloud would show the machine, and nothing would release its reservation.
     """
     return any(a.phase is Phase.SHUTTING_DOWN and a.machine is None for a in state.attempts)
+
+
+def is_settled_since(state: Deployment, at: datetime) -> bool:
+    """Whether a call was found to have made no machine after this time: what was reserved for it is free again."""
+    return any(a.machine is None and a.gone_at is not None and a.gone_at > at for a in state.attempts)
 
 
 def is_climbing(state: Deployment) -> bool:

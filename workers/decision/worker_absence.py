@@ -32,6 +32,8 @@ class WorkersSeen(Struct, frozen=True, kw_only=True):
 
     newest: Mapping[WorkerPart, datetime | None]
     unchanged_since: Mapping[WorkerPart, float]
+    beats: frozenset[tuple[WorkerPart, str, datetime]] = frozenset()
+    """Part, host and time of all heartbeats. After a step back of Redis's clock, the newest is one of a dead host."""
     moved: frozenset[WorkerPart] = frozenset()
     """Parts whose heartbeat has changed since the observer began."""
 
@@ -42,10 +44,12 @@ def seen(before: WorkersSeen | None, beats: Sequence[Heartbeat], now: float, *, 
     `swept`: whether a sweeper holds its lease: a worker of an earlier version records no heartbeats.
     Only looks count, and not the age of a heartbeat: it also grows while Redis is away, or if its clock jumps.
     """
+    all_ = frozenset((beat.part, beat.host, beat.at) for beat in beats)
+    beaten = {part for part, _, _ in all_ - before.beats} if before else set()
     newest, since, moved = dict[WorkerPart, datetime | None](), dict[WorkerPart, float](), set[WorkerPart]()
     for part in NEEDED:
         at = max((beat.at for beat in beats if beat.part is part), default=None)
-        is_new = before is None or before.newest.get(part) != at
+        is_new = before is None or part in beaten
         newest[part] = at
         since[part] = now if is_new or before is None else before.unchanged_since[part]
         if before is not None and (is_new or part in before.moved):
@@ -53,7 +57,7 @@ def seen(before: WorkersSeen | None, beats: Sequence[Heartbeat], now: float, *, 
         if at is None and (swept or part is WorkerPart.JOBS):
             since[part] = now
             moved.add(part)
-    return WorkersSeen(newest=newest, unchanged_since=since, moved=frozenset(moved))
+    return WorkersSeen(newest=newest, unchanged_since=since, beats=all_, moved=frozenset(moved))
 
 
 def away(looked: WorkersSeen | None, now: float) -> WorkersAway | None:

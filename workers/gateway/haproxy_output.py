@@ -83,6 +83,11 @@ def wrong_keys(text: str) -> dict[str, int]:
     return {_source(address): int(number) for address, number in found}
 
 
+def sources(text: str) -> list[str]:
+    """The sources in `show table`, as HAProxy writes them."""
+    return re.findall(r" key=([0-9a-f:.]+) ", text)
+
+
 def _source(address: str) -> str:
     return address.removeprefix("::ffff:") if "." in address else f"{address}/64"
 

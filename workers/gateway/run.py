@@ -39,7 +39,12 @@ logger = logging.getLogger(__name__)
 HOLD_SOCKET = "hold.sock"
 LOG = "haproxy.log"
 LOCK = "lock"
+HAPROXY = "haproxy"
+"""Name of the child."""
 UP_WITHIN = timedelta(seconds=10)
+"""Time in which HAProxy is started again if it ends at once, for example because its address was not free yet."""
+ANSWERS_WITHIN = timedelta(minutes=1)
+"""Maximum time until an HAProxy that runs answers: a host may be very busy."""
 NAMED_WITHIN = timedelta(seconds=3)
 """Maximum wait for the first worker of a new installation, which makes its id."""
 
@@ -90,7 +95,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
         if not shaped.attached and not stop.is_set():
             wait_until_free(shaped, installation, stop)
             children.start(haproxy.child(shaped.folder / LOG))
-        _wait_until_up(haproxy, shaped, stop, installation)
+        _wait_until_up(haproxy, shaped, stop, installation, children)
         supervisor = threading.Thread(target=_supervise, args=(children, stop), name="supervisor", daemon=True)
         supervisor.start()
         gateway.run(holding, stop)
@@ -156,11 +161,14 @@ def _prepare(gateway: Gateway, stop: threading.Event) -> None:
             return
 
 
-def _wait_until_up(haproxy: Haproxy, settings: GatewaySettings, stop: threading.Event, installation: str) -> None:
+def _wait_until_up(
+    haproxy: Haproxy, settings: GatewaySettings, stop: threading.Event, installation: str, children: Children
+) -> None:
     """Return when HAProxy answers. Raises GatewayError if this process started it and it does not answer in time."""
-    deadline = time.monotonic() + UP_WITHIN.total_seconds()
+    began = time.monotonic()
     while not haproxy.up() and not stop.is_set():
-        if time.monotonic() > deadline and not settings.attached:
+        children.restart_the_dead()
+        if not settings.attached and _has_failed(children, timedelta(seconds=time.monotonic() - began)):
             if is_taken(settings.bind):  # by a gateway that started at the same time
                 raise in_use(settings, installation)
             log = settings.folder / LOG
@@ -169,6 +177,10 @@ def _wait_until_up(haproxy: Haproxy, settings: GatewaySettings, stop: threading.
         stop.wait(0.05)
     if not stop.is_set():
         logger.info("gateway is up at %s; its public address is %s", settings.bind, settings.url)
+
+
+def _has_failed(children: Children, waited: timedelta) -> bool:
+    return waited > ANSWERS_WITHIN or (waited > UP_WITHIN and children.has_ended(HAPROXY))
 
 
 def _supervise(children: Children, stop: threading.Event) -> None:

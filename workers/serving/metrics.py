@@ -87,12 +87,11 @@ def total(text: str, names: tuple[str, ...]) -> float | None:
     """Sum of the samples with these names; None if there are none. Raises ValueError if one cannot be parsed."""
     # vLLM's metrics have a thousand lines of histograms: parsing them all takes a minute for 3000 replicas.
     ours = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(names))
-    counts = [
-        sample.value
-        for family in text_string_to_metric_families(ours)
-        for sample in family.samples
-        if sample.name in names and math.isfinite(sample.value)
-    ]
+    try:
+        samples = [sample for family in text_string_to_metric_families(ours) for sample in family.samples]
+    except LookupError as error:  # the parser reads beyond the end of some lines
+        raise ValueError(f"a line of the metrics cannot be parsed: {error}") from error
+    counts = [sample.value for sample in samples if sample.name in names and math.isfinite(sample.value)]
     return sum(counts) if counts else None
 
 

@@ -140,7 +140,7 @@ def test_a_redis_without_a_password_that_others_can_reach_is_reported(monkeypatc
     findings = list(check_redis._access(url))
     assert [f.works for f in findings] == ([] if works == "nothing" else [works])
     for finding in findings:
-        assert "can have the workers run any program" in finding.says
+        assert "make the workers run any program" in finding.says
         assert "requirepass" in finding.mend
 
 
@@ -180,7 +180,7 @@ def test_workers_that_observe_but_do_no_jobs_are_a_failure_with_since_when(envir
     assert observes[0]
     assert works is False
     assert "no process has done a job since 20" in says
-    assert "when worker-1 did: nothing is launched, scaled or ended" in says
+    assert "(the last was on worker-1): nothing is launched, scaled or ended" in says
     assert "end and start it again" in mend
 
 
@@ -190,7 +190,7 @@ def test_a_sweeper_that_is_missing_is_said_with_since_when(environ, redis):
     ((works, says, _),) = found(environ, "worker")
     assert works is False
     assert "none answers since 20" in says
-    assert "when worker-1 did: the machines" in says
+    assert "(the last was on worker-1): the machines" in says
 
 
 def test_a_host_and_a_process_that_are_frozen_are_named_beside_those_that_answer(environ, redis):

@@ -83,7 +83,8 @@ def test_where_several_could_answer_there_is_a_button_for_each_which_puts_the_qu
     draft, id_ = chosen(buttons[1]["value"])
     assert id_ == office.requests.get("slow").id
     for said in ("Asked *slow*", "*slow* has been asked this already"):
-        assert said in handlers.ask_again(draft, office.requests.get("slow"), caller, office.context).text
+        question = handlers.written(draft, caller, office.context)
+        assert said in handlers.ask_again(question, office.requests.get("slow"), caller, office.context).text
     put = office.context.answers.asked[-1]
     assert (put.deployment, put.text, put.channel, put.user) == ("slow", "What is salt?", "C0HERE", "U1")
     assert put.key == "trigger:slow"
@@ -105,9 +106,10 @@ def test_a_forged_choice_asks_nothing_and_a_question_is_asked_by_who_wrote_it_wh
     json_ = msgspec.json.encode(written).decode()
     for value in ("", "{}", json_, "../x", of_another, elsewhere, of_another_kind):
         with pytest.raises(CommandError, match="no longer valid"):
-            handlers.ask_again(value, state, caller, office.context)
+            handlers.written(value, caller, office.context)
     assert office.answers.asked == []
-    handlers.ask_again(drafts.add("U2", ChoiceDraft(question=written)), state, caller, office.context)
+    found = handlers.written(drafts.add("U2", ChoiceDraft(question=written)), caller, office.context)
+    handlers.ask_again(found, state, caller, office.context)
     [asked] = office.answers.asked
     assert (asked.user, asked.team, asked.response_url, asked.deployment) == ("U2", "T1", None, "fast")
 

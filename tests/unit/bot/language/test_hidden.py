@@ -1,4 +1,4 @@
-"""Characters that nobody sees are refused wherever a value is read, and named; a question keeps its own."""
+"""Characters that are not displayed are refused wherever a value is read, and named; a question keeps its own."""
 
 import pytest
 

@@ -10,7 +10,9 @@ import pytest
 
 from bot.commands.context import Caller
 from bot.commands.settle import settle
+from bot.screens.answer_buttons import AnswerButtons
 from bot.screens.command_buttons import CommandButtons
+from bot.screens.presses import Presses
 from tests.fakes.office import Office
 from tests.person import words
 
@@ -67,3 +69,17 @@ def test_a_button_of_more_than_an_hour_ago_does_nothing_and_leads_to_the_form(of
 @pytest.mark.parametrize("value", ["", "-", "- /mixtral status"])
 def test_an_old_button_with_a_forged_value_is_answered_too(office, value):
     assert "Nothing was done" in pressed(office, "1.1", age=3700, value=value)
+
+
+def test_a_choice_that_an_older_version_posted_does_not_claim_that_its_deployment_has_ended(office):
+    works: list[Any] = []
+    nothing: Any = None
+    presses: Any = Presses(office.context, nothing, nothing)
+    presses.click = lambda _, work: works.append(work)
+    app: Any = SimpleNamespace(action=lambda _: lambda _: None)
+    AnswerButtons(presses).register(app)
+    of_older = {"actions": [{"value": '{"id": "E1", "team": "T1", "text": "What is salt?", "deployment": "fast"}'}]}
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once="1.1")
+    shown = settle("test", caller, lambda: works[0](of_older, caller)).text
+    assert "no longer valid" in shown
+    assert "ended" not in shown

@@ -9,6 +9,7 @@ import pytest
 from bot.commands.visibility import Viewer
 from bot.language.command import Cost
 from bot.screens.home_tab import SHOWN_FOR, HomeTab
+from bot.slack import slack_steps
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.failures import SlackAway, SlackBusy
 from tests.builders.logs import append
@@ -133,7 +134,10 @@ def test_what_slack_does_not_take_now_is_published_at_the_next_comparison(office
     assert len(slack.views) == 1
 
 
-def test_a_tab_that_could_not_be_published_when_it_was_opened_is_published_at_the_next_comparison(office, slack):
+def test_a_tab_that_could_not_be_published_when_it_was_opened_is_published_at_the_next_comparison(
+    office, slack, monkeypatch
+):
+    monkeypatch.setattr(slack_steps, "WHILE_AWAY", timedelta())
     office.running.start("fast")
     tab = opened(office, slack)
     slack.failure = SlackAway("away")

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,17 @@ def test_it_is_known_that_workers_answer_only_once_both_have_moved():
     assert not answers(looked((0, beats()), (5, beats(sweeper=5))), 5)
     assert answers(looked((0, beats()), (5, beats(sweeper=5, jobs=5)), (8, beats(sweeper=5, jobs=5))), 8)
     assert not answers(None, 8)
+
+
+def test_a_host_that_was_removed_before_the_clock_of_redis_was_set_back_hides_no_other():
+    def there(at):
+        gone = [msgspec.structs.replace(beat, host="gone") for beat in beats(sweeper=7200, jobs=7200)]
+        return [*gone, *beats(sweeper=at, jobs=at)]
+
+    seen_so_far = looked(*((now, there(now)) for now in range(0, 300, 5)))
+    assert away(seen_so_far, 295) is None
+    assert answers(seen_so_far, 295)
+    assert away(looked((0, there(0)), (300, there(0))), 300) is not None
 
 
 def test_the_age_of_a_heartbeat_alone_raises_no_alarm():

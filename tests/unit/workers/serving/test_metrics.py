@@ -183,3 +183,8 @@ def test_the_tokens_since_the_start_of_an_engine_are_read(engine, said, read):
     assert asyncio.run(tokens(engine.address, key=KEY)) == read
     engine.status = 404
     assert asyncio.run(tokens(engine.address, key=KEY)) is None
+
+
+def test_a_line_at_which_the_parser_fails_is_an_engine_that_does_not_tell():
+    with pytest.raises(ValueError, match="cannot be parsed"):
+        waiting_in("vllm:num_requests_waiting{, =\\a+} ++\\")
