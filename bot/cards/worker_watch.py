@@ -16,7 +16,7 @@ from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import find
 from bot.views import missing_workers as view
-from workers.decision.worker_absence import WorkersAway, WorkersSeen, answers, away, seen
+from workers.decision.worker_absence import AWAY_AFTER, WorkersAway, WorkersSeen, answers, away, seen
 from workers.deployment.state import Deployment
 from workers.heartbeats import Heartbeat
 from workers.lease import Lease
@@ -109,6 +109,8 @@ class WorkerWatch:
             return
         if any(field.startswith(BACK.encode()) for field in self._redis.hkeys(TOLD)):
             self._redis.delete(TOLD)  # some rooms were told that they are back: this is another absence
+        if self._is_worse(missing):
+            self._redis.delete(TOLD)
         self._redis.hsetnx(TOLD, SINCE, int((missing.since or self._now()).timestamp()))
         rooms = {channel: [s for s in affected if s.place.channel == channel] for channel in _channels(affected)}
         for room, states in {**rooms, **dict.fromkeys(sorted(self._admins), affected)}.items():
@@ -117,6 +119,13 @@ class WorkerWatch:
             if self._redis.hget(TOLD, room) == UNDELIVERED.encode() and not _is_person(room):
                 for launcher in sorted({state.place.user for state in states} - set(self._admins)):
                     self._post(launcher, launcher, message)
+
+    def _is_worse(self, missing: WorkersAway) -> bool:
+        """Whether rooms were told that no worker does jobs, and since then none observes machines either."""
+        told = self._redis.hget(TOLD, SINCE)
+        if missing.observed or missing.since is None or told is None:
+            return False
+        return missing.since.timestamp() - int(told) >= AWAY_AFTER.total_seconds()
 
     def _tell_back(self, said: dict[str, str]) -> None:
         since = datetime.fromtimestamp(int(said.pop(SINCE, "0")), UTC)

@@ -121,11 +121,39 @@ def test_workers_that_observe_but_do_no_jobs_are_told_of_with_what_that_costs(ho
     house.serve()
     house.pass_time(30)
     house.silent = {WorkerPart.JOBS}
-    house.pass_time(90)
+    house.pass_time(93)
     (told,) = house.said()
     assert "No worker has done a job since" in told
     assert "Machines are observed and kept, but nothing is launched, scaled or ended" in told
     assert "runs and costs until a worker does jobs again, even if you end it" in told
+
+
+def test_machines_that_nobody_observes_are_not_called_observed_because_the_last_job_was_earlier(house):
+    house.serve()
+    house.pass_time(30)
+    house.silent = {WorkerPart.JOBS}  # an idle worker of RQ works every 15 s
+    house.pass_time(15)
+    house.silent = ALL
+    house.pass_time(120)
+    (told,) = house.said()
+    assert "No worker has answered since" in told
+    assert "its machine ends itself" in told
+
+
+def test_it_is_told_if_first_no_worker_does_jobs_and_later_none_observes(house):
+    house.serve()
+    house.pass_time(30)
+    house.silent = {WorkerPart.JOBS}
+    house.pass_time(180)
+    house.silent = ALL
+    house.pass_time(180)
+    jobs, none = house.said()
+    assert "No worker has done a job since" in jobs
+    assert "No worker has answered since" in none
+    house.silent = frozenset()
+    house.pass_time(60)
+    assert "A worker answers again" in house.said()[2]
+    assert len(house.said()) == 3
 
 
 def test_nothing_is_told_where_nothing_runs(house):

@@ -10,8 +10,12 @@ from workers.heartbeats import Heartbeat, WorkerPart
 AWAY_AFTER = timedelta(minutes=1)
 """Time without a heartbeat after which a part of the workers is away."""
 
-NEEDED = (WorkerPart.SWEEPER, WorkerPart.JOBS)
-"""In the order of what their absence costs."""
+NEEDED = {WorkerPart.SWEEPER: AWAY_AFTER, WorkerPart.JOBS: AWAY_AFTER + timedelta(seconds=30)}
+"""In the order of what their absence costs, with the time after which each is away.
+
+The second is longer: an idle worker of RQ works every 15 s. If both freeze, its heartbeat stops first, and machines
+that nobody observes would be called observed.
+"""
 
 
 class WorkersAway(Struct, frozen=True, kw_only=True):
@@ -57,11 +61,11 @@ def seen(before: WorkersSeen | None, beats: Sequence[Heartbeat], now: float, *, 
 
 
 def away(looked: WorkersSeen | None, now: float) -> WorkersAway | None:
-    """Who has been away for AWAY_AFTER; None if nobody is, or if it is not known yet."""
+    """Who has been away for the time in NEEDED; None if nobody is, or if it is not known yet."""
     if looked is None:
         return None
-    for part in NEEDED:
-        if now - looked.unchanged_since[part] >= AWAY_AFTER.total_seconds():
+    for part, length in NEEDED.items():
+        if now - looked.unchanged_since[part] >= length.total_seconds():
             return WorkersAway(since=looked.newest[part], observed=part is not WorkerPart.SWEEPER)
     return None
 
@@ -73,9 +77,9 @@ def answers(looked: WorkersSeen | None, now: float) -> bool:
 
 def away_by_age(beats: Sequence[Heartbeat], *, swept: bool) -> WorkersAway | None:
     """The same from a single look, for one who asks."""
-    for part in NEEDED:
+    for part, length in NEEDED.items():
         last = min((beat for beat in beats if beat.part is part), key=lambda beat: beat.age, default=None)
         missing = last is None and part is WorkerPart.SWEEPER and not swept
-        if missing or (last is not None and last.age >= AWAY_AFTER):
+        if missing or (last is not None and last.age >= length):
             return WorkersAway(since=last.at if last else None, observed=part is not WorkerPart.SWEEPER)
     return None

@@ -32,8 +32,15 @@ def looked(*looks, swept=False):
 def test_a_part_is_away_after_a_minute_without_a_change_and_the_sweeper_is_said_first():
     assert away(looked((0, beats()), (59, beats())), 59.9) is None
     assert away(looked((0, beats()), (59, beats())), 60) == WorkersAway(since=NOON, observed=False)
-    assert away(looked((0, beats()), (59, beats(sweeper=50))), 60) == WorkersAway(since=NOON, observed=True)
-    assert away(looked((0, beats()), (59, beats(sweeper=50, jobs=50))), 60) is None
+    assert away(looked((0, beats()), (59, beats(sweeper=50))), 89.9) is None
+    assert away(looked((0, beats()), (59, beats(sweeper=50))), 90) == WorkersAway(since=NOON, observed=True)
+    assert away(looked((0, beats()), (59, beats(sweeper=50, jobs=50))), 90) is None
+
+
+def test_machines_are_not_called_observed_if_both_parts_froze_and_the_last_job_was_earlier():
+    frozen = (15, beats(sweeper=15))
+    verdicts = [away(looked((0, beats()), frozen, (now, beats(sweeper=15))), now) for now in range(15, 200)]
+    assert [v.observed for v in verdicts if v] == [False] * 125
 
 
 def test_it_is_known_that_workers_answer_only_once_both_have_moved():
@@ -75,7 +82,7 @@ def test_one_who_asks_is_told_by_age():
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.booleans()), max_size=40))
-def test_a_part_is_away_exactly_if_no_look_of_the_last_minute_saw_it_move(steps):
+def test_a_part_is_away_exactly_if_no_look_of_its_time_saw_it_move(steps):
     now, at, found, moved = 0, [0, 0], None, [0, 0]
     found = seen(found, beats(*at), now, swept=False)
     for length, *beat in steps:
@@ -84,7 +91,7 @@ def test_a_part_is_away_exactly_if_no_look_of_the_last_minute_saw_it_move(steps)
             if beat[n]:
                 at[n], moved[n] = now, now
         found = seen(found, beats(*at), now, swept=False)
-        expected = [now - moved[n] >= 60 for n in (0, 1)]
+        expected = [now - moved[0] >= 60, now - moved[1] >= 90]
         verdict = away(found, now)
         assert (verdict is not None) == any(expected)
         if verdict is not None:
