@@ -6,7 +6,7 @@ from decimal import Decimal
 from redis.exceptions import ReadOnlyError
 
 from bot.slack.message import Message
-from bot.views import gateway_words, missing_workers, orphan_machines, redis_failing
+from bot.views import gateway_words, missing_workers, orphan_machines, redis_failing, status
 from bot.views.card import card
 from tests.builders.events import BEGIN
 from workers.decision.worker_absence import WorkersAway
@@ -27,6 +27,10 @@ def messages(running: list[Deployment]) -> dict[str, Message]:
     late = max(a.expires_at for a in running[0].attempts) + MINUTE
     return {
         "card, no worker answers": card(running[0], now, away=NO_WORKER),
+        "status overview, no worker": status.overview(
+            running, now, away=missing_workers.in_list(NO_WORKER), missing=NO_WORKER
+        ),
+        "status detail, no worker": status.detail(running[0], now, missing=NO_WORKER),
         "no worker answers": missing_workers.told(running, NO_WORKER, now),
         "no worker answers, leases over": missing_workers.told(running[:1], NO_WORKER, late),
         "no worker does jobs": missing_workers.told(running, NO_JOBS, now),

@@ -121,12 +121,14 @@ def status(command: Status, caller: Caller, context: CommandContext) -> Message:
         shown = seen(caller, context)
         # Without their logs, the people who may see them are not known.
         lost = () if caller.outside else context.deployments.lost()
-        away = missing_workers.in_list(context.deployments.workers_away()) if shown else ""
+        missing = context.deployments.workers_away()
+        away = missing_workers.in_list(missing) if shown else ""
         unknown = orphan_machines.in_list(context.deployments.orphans()) if caller.user in context.admins else ""
         warnings = "\n".join(filter(None, (away, unknown)))
-        return status_view.overview(shown, context.now(), lost=lost, away=warnings)
+        return status_view.overview(shown, context.now(), lost=lost, away=warnings, missing=missing)
     state = named(command.name, "status {}", caller, context)
-    return status_view.detail(state, context.now(), rated=rated(state, context))
+    missing = context.deployments.workers_away()
+    return status_view.detail(state, context.now(), rated=rated(state, context), missing=missing)
 
 
 def scale(command: Scale, caller: Caller, context: CommandContext) -> Message:

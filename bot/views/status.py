@@ -6,12 +6,13 @@ from decimal import Decimal
 
 from bot.language.command import SLASH
 from bot.slack.message import Message
-from bot.views import card, endpoint, ladder, lost_control, offers, replicas, words
+from bot.views import card, endpoint, ladder, lost_control, missing_workers, offers, replicas, words
 from bot.views.amounts import count, duration, per_hour_and_day, usd_per_hour
 from bot.views.blocks import actions, context, header, listed, section
 from bot.views.clock_words import clocks
 from bot.views.command_button import form_button
 from bot.views.escape import code, escape
+from workers.decision.worker_absence import WorkersAway
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending, without_lease
 from workers.deployment.events import Control
@@ -37,23 +38,25 @@ def overview(
     nothing: str = NOTHING,
     lost: Sequence[str] = (),
     away: str = "",
+    missing: WorkersAway | None = None,
 ) -> Message:
     """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments.
 
-    `lost`: names whose logs are gone. `away`: warnings above the list.
+    `lost`: names whose logs are gone. `away`: warnings above the list. `missing`: which workers do
+    not answer.
     """
     if away:
-        listing = overview(deployments, now, nothing=nothing, lost=lost)
+        listing = overview(deployments, now, nothing=nothing, lost=lost, missing=missing)
         return Message(listing.text, (section(away), *listing.blocks))
     if lost:
         said = _lost(lost)
-        others = overview(deployments, now, nothing="").blocks if deployments else ()
+        others = overview(deployments, now, nothing="", missing=missing).blocks if deployments else ()
         return Message(said, (section(said), *others))
     if not deployments:
         return Message(nothing, (section(nothing), actions([form_button(f"{SLASH} launch")])))
     shared = _shared_url(deployments)
     of_all = f" Endpoint of all: {code(shared)}." if shared else ""
-    lines = [_line(d, now, url=not shared) for d in deployments[:MAX_SHOWN]]
+    lines = [_line(d, now, missing, url=not shared) for d in deployments[:MAX_SHOWN]]
     chunks = [lines[at : at + LINES_A_SECTION] for at in range(0, len(lines), LINES_A_SECTION)]
     left = len(deployments) - len(lines)
     sums = f"{count(len(deployments), 'deployment')}, {_together(deployments)}."
@@ -82,16 +85,17 @@ def _lost(names: Sequence[str]) -> str:
     )
 
 
-def detail(deployment: Deployment, now: datetime, *, rated: str = "") -> Message:
+def detail(deployment: Deployment, now: datetime, *, rated: str = "", missing: WorkersAway | None = None) -> Message:
     """One deployment with its replicas and its ladder. `rated`: what people think of its answers."""
     blocks = [
-        header(words.title(deployment, now)),
+        header(words.title(deployment, now, observed=not missing_workers.is_unobserved(deployment, missing))),
         section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now, whole=True))}"),
         *([section(said)] if (said := words.newer(deployment)) else []),
     ]
     if rated:
         blocks.append(section(f"*Feedback on answers*  {rated}"))
-    if warnings := lost_control.lines(deployment, now):
+    unworked = missing_workers.on_card(deployment, missing, now)
+    if warnings := [*([unworked] if unworked else []), *lost_control.lines(deployment, now)]:
         blocks.append(section(listed([f"{card.WARNING} {line}" for line in warnings])))
     if found := replicas.lines(deployment, now, gone=10):
         blocks.append(section(listed(["*Replicas*", *found])))
@@ -133,8 +137,10 @@ def _has_ladder(deployment: Deployment) -> bool:
     return ladder.tells_something(deployment) or not only_here
 
 
-def _line(deployment: Deployment, now: datetime, *, url: bool) -> str:
-    name = f"{words.dot(deployment, now)} *{escape(deployment.name)}*"
+def _line(deployment: Deployment, now: datetime, missing: WorkersAway | None, *, url: bool) -> str:
+    unobserved = missing_workers.is_unobserved(deployment, missing)
+    dot = words.DOTS[DeploymentStatus.NOT_READY] if unobserved else words.dot(deployment, now)
+    name = f"{dot} *{escape(deployment.name)}*"
     recipe, *rest = _facts(deployment, now, url=url)
     recipes = [] if deployment.recipe.name == deployment.name else [recipe]
     current = condition_of(deployment).status
@@ -143,6 +149,8 @@ def _line(deployment: Deployment, now: datetime, *, url: bool) -> str:
         status = ["waits for the gateway"]
     if without_lease(deployment, now):
         status = ["its lease ran out"]
+    elif unobserved:
+        status = ["has no worker"]
     elif lost := lost_control.losses(deployment):
         status.append(" and ".join(dict.fromkeys(CANNOT[one.first.what] for one in lost)))
     return " · ".join([name, *recipes, *status, *rest, *([words.NEWER] if deployment.newer else [])])
