@@ -19,8 +19,8 @@ WHY = (
     "in the ledger."
 )
 MEND = (
-    "`mixtral-bot machines` lists them, and `mixtral-bot machines --end-orphans` ends them, after confirmation. If "
-    "Redis was restored from an old backup and there is a newer one that contains them, restore that one instead."
+    "`mixtral-bot machines` lists them. If a newer backup of Redis contains them, restore that one. Otherwise "
+    "`mixtral-bot machines --end-orphans` ends them, after confirmation."
 )
 
 
