@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bot.language.command import QUESTION_WORDS, SLASH, Launch, Plan
 from bot.language.grammar import parse
 from bot.language.suggestions import command_text
+from recipes.hidden import hidden
 from workers.placement.limits import Limits
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
@@ -27,7 +28,7 @@ ENDS = (st.times() | st.datetimes(min_value=datetime(2026, 1, 1))).map(  # noqa:
     lambda at: at.replace(second=0, microsecond=0)
 )
 ENVS = st.dictionaries(
-    st.sampled_from(["GREETING", "LANG", "PLACE"]), VALUES.filter(lambda v: " ".join(v.split()) == v)
+    st.sampled_from(["GREETING", "LANG", "PLACE"]), VALUES.filter(lambda v: " ".join(v.split()) == v and not hidden(v))
 )
 
 
