@@ -1,6 +1,7 @@
 """Engines that are busy are neither cut nor replaced, and one that is dead is. Longer: `--minutes 10` (see docs)."""
 
 import asyncio
+import csv
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,6 @@ from workers.deployment.attempt import Phase
 from workers.deployment.events import ReplicaNotReady
 from workers.gateway.haproxy import SOCKET
 from workers.gateway.haproxy_cli import Cli
-from workers.gateway.haproxy_output import stat
 from workers.serving.probe import probe
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -43,8 +43,9 @@ def person(line):
 
 def servers(line):
     """HAProxy's counters of each replica."""
-    rows = stat(Cli(line.home / "gateway" / SOCKET).ask("show stat -1 4 -1"))
-    return [row for row in rows if row["svname"].startswith("r")]
+    table = Cli(line.home / "gateway" / SOCKET).ask("show stat -1 4 -1").removeprefix("# ")
+    rows = csv.DictReader(table.splitlines())
+    return [row for row in rows if row["pxname"].startswith("b") and row["svname"].startswith("r")]
 
 
 def not_ready(house):
