@@ -163,6 +163,12 @@ def test_what_slack_documents_passes_also_where_a_field_is_null(name):
     build_context(BoltContext(), body)
 
 
+def test_addresses_that_are_null_are_left_out_because_bolt_counts_them():
+    body = checked(DOCUMENTED["submission"] | {"response_urls": None})
+    assert "response_urls" not in body
+    build_context(BoltContext(), body)
+
+
 VALUES = {"object": {}, "array": [], "string": "x", "number": 1, "integer": 1, "boolean": False}
 RECEIVED = {
     name: [row for row in rows(RECORDED) if row["name"] == name]
