@@ -65,7 +65,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
         return self.age > LATE
 
 
-class Pulse:
+class HeartbeatRecorder:
     """Records that one process works, at most every EVERY. A failure of Redis is left to those who read."""
 
     def __init__(self, redis: Redis, part: WorkerPart, host: str) -> None:

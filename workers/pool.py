@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.worker_pool import WorkerPool
 
-from workers.heartbeats import Pulse, WorkerPart
+from workers.heartbeats import HeartbeatRecorder, WorkerPart
 from workers.processes import die_with_parent
 from workers.redis_failures import failure_of
 from workers.writable import wait_for
@@ -31,12 +31,12 @@ _fork = multiprocessing.get_context("fork")
 class TiedWorker(Worker):
     """An RQ worker whose job's process ends with it, so that no orphaned job runs concurrently with its repetition."""
 
-    pulse: Pulse | None = None
+    recorder: HeartbeatRecorder | None = None
 
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         super().heartbeat(*args, **kwargs)
-        if self.pulse is not None:
-            self.pulse.beat()
+        if self.recorder is not None:
+            self.recorder.beat()
 
     def clean_registries(self) -> None:
         """Forget jobs that died with Redis or their process. RQ's own clean-up fails at one whose execution expired."""
@@ -68,7 +68,7 @@ def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent
         maintenance_interval=10,
         log_job_description=False,
     )
-    worker.pulse = Pulse(redis, WorkerPart.JOBS, host)
+    worker.recorder = HeartbeatRecorder(redis, WorkerPart.JOBS, host)
     try:
         worker.work(with_scheduler=False, logging_level="WARNING")
     except RedisError as error:
@@ -113,15 +113,15 @@ class WorkerProcesses(WorkerPool):
         queues: Sequence[str],
         num_workers: int,
         host: str,
-        pulse: Pulse,
+        heartbeat: HeartbeatRecorder,
     ) -> None:
-        """`host`: id of this worker host. `pulse`: its connection needs a short timeout, to end within seconds."""
+        """`host`: id of this worker host. `heartbeat`: its connection needs a short timeout, to end within seconds."""
         super().__init__(list(queues), connection=connect(), num_workers=num_workers)
         self._queues_read = tuple(queues)
         self._connect = connect
         self._sweep = sweep
         self._host = host
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._sweeper: BaseProcess | None = None
 
     def get_worker_process(self, name: str, *_: Any, **__: Any) -> BaseProcess:
@@ -136,7 +136,7 @@ class WorkerProcesses(WorkerPool):
     def check_workers(self, respawn: bool = True) -> None:
         super().check_workers(respawn)
         self._keep_sweeping()
-        self._pulse.beat()
+        self._heartbeat.beat()
 
     def stop_workers(self) -> None:
         """End all children: by a warm shutdown, and by SIGKILL after GRACE, which is safe for jobs at any line."""

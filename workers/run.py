@@ -26,7 +26,7 @@ from workers.control.sweeper import Sweeper
 from workers.deployment.identity import agree
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
-from workers.heartbeats import Pulse, WorkerPart
+from workers.heartbeats import HeartbeatRecorder, WorkerPart
 from workers.nudges import forward, nudge
 from workers.placement.catalog import PricesError
 from workers.placement.explain_empty import why_empty
@@ -171,7 +171,7 @@ def main(environ: Mapping[str, str]) -> None:
         queues=(QUEUE, queue_of(host_of(settings.home))),
         num_workers=WORKERS,
         host=host_of(settings.home),
-        pulse=Pulse(connect(settings.redis_url, PULSE_WITHIN), WorkerPart.POOL, host_of(settings.home)),
+        heartbeat=HeartbeatRecorder(connect(settings.redis_url, PULSE_WITHIN), WorkerPart.POOL, host_of(settings.home)),
     )
     drivers = drivers_of(settings)
     # Before the pool forks: otherwise each job imports them anew. A job that needs them would wait as long.

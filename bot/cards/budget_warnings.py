@@ -1,15 +1,14 @@
 """Posts a warning when 50, 80 and 100 % of a budget are used: once per limit, window and percentage."""
 
 import logging
-import secrets
 import threading
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from redis import Redis
-from redis.exceptions import RedisError
 
+from bot.cards.repeating import by_one, repeat
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON
@@ -71,17 +70,13 @@ class BudgetWarnings:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set."""
-        while not stop.is_set():
-            try:
-                with self._lease.held() as ours:
-                    while ours and not stop.is_set() and self._lease.renew():
-                        self.look()
-                        stop.wait(EVERY.total_seconds())
-            except RedisError as error:
-                logger.warning("warnings about budgets cannot be continued; retrying: %s", error)
-            except Exception:  # without this thread nobody is warned
-                logger.exception("incident %s: warnings about budgets failed; retrying", secrets.token_hex(4))
-            stop.wait(EVERY.total_seconds())
+
+        def look_while_ours() -> None:
+            while not stop.is_set() and self._lease.renew():
+                self.look()
+                stop.wait(EVERY.total_seconds())
+
+        repeat(by_one(self._lease, look_while_ours), stop, every=EVERY, what="the warnings about budgets")
 
     def look(self) -> None:
         """Post each warning that is due. Raises RedisError."""

@@ -4,15 +4,14 @@ One attack may come from thousands of sources: an admin is told of `MOST_SOURCES
 """
 
 import logging
-import secrets
 import threading
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
+from bot.cards.repeating import by_one, repeat
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed
 from bot.views import gateway_words as view
@@ -51,16 +50,7 @@ class GatewayAlerts:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set."""
-        while not stop.is_set():
-            try:
-                with self._lease.held() as ours:
-                    if ours:
-                        self.look()
-            except RedisError as error:
-                logger.warning("notices of the gateway cannot be read; retrying: %s", error)
-            except Exception:  # without this thread no admin is told
-                logger.exception("incident %s: notices of the gateway failed; retrying", secrets.token_hex(4))
-            stop.wait(EVERY.total_seconds())
+        repeat(by_one(self._lease, self.look), stop, every=EVERY, what="the notices of the gateway")
 
     def look(self) -> None:
         """Post each notice that is due. Raises RedisError."""

@@ -2,15 +2,14 @@
 
 import hashlib
 import logging
-import secrets
 import threading
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from redis import Redis
-from redis.exceptions import RedisError
 
+from bot.cards.repeating import by_one, repeat
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import JSON
@@ -65,16 +64,7 @@ class OrphanReports:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set."""
-        while not stop.is_set():
-            try:
-                with self._lease.held() as ours:
-                    if ours:
-                        self.look()
-            except RedisError as error:
-                logger.warning("machines without a deployment cannot be reported; retrying: %s", error)
-            except Exception:  # without this thread nobody is told
-                logger.exception("incident %s: reporting machines failed; retrying", secrets.token_hex(4))
-            stop.wait(EVERY.total_seconds())
+        repeat(by_one(self._lease, self.look), stop, every=EVERY, what="the report of machines without a deployment")
 
     def look(self) -> None:
         """Report what is new, to each admin. Raises RedisError."""

@@ -4,7 +4,6 @@ Everything is kept in memory: nothing can be recorded meanwhile. Other processes
 """
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -16,6 +15,7 @@ from msgspec import Struct
 from redis import Redis
 from redis.exceptions import RedisError
 
+from bot.cards.repeating import repeat
 from bot.slack.budgets import NOW, Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed, SlackRefused
@@ -98,12 +98,7 @@ class RedisWatch:
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop` is set."""
-        while not stop.is_set():
-            try:
-                self.look()
-            except Exception:  # without this thread nobody is told
-                logger.exception("incident %s: watching Redis failed; retrying", secrets.token_hex(4))
-            stop.wait(EVERY.total_seconds())
+        repeat(self.look, stop, every=EVERY, what="the watch of Redis")
 
     def look(self) -> None:
         """Try to write, and post what is due."""

@@ -1,7 +1,6 @@
 """Posts once in each channel with machines that no worker answers, and once that workers answer again."""
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 from redis import Redis
 from redis.exceptions import RedisError
 
+from bot.cards.repeating import by_one, repeat
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
@@ -75,20 +75,15 @@ class WorkerWatch:
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop` is set."""
-        while not stop.is_set():
-            try:
-                self.look()
-                if self._lease.acquire():
-                    try:
-                        self.tell()
-                    finally:
-                        self._lease.release()
-            except RedisError as error:
-                self._seen = None  # the workers cannot reach it either
-                logger.warning("the heartbeats of the workers cannot be read; retrying: %s", error)
-            except Exception:  # without this thread nobody is told
-                logger.exception("incident %s: watching the workers failed; retrying", secrets.token_hex(4))
-            stop.wait(EVERY.total_seconds())
+        repeat(self._look_and_tell, stop, every=EVERY, what="the watch of the workers")
+
+    def _look_and_tell(self) -> None:
+        try:
+            self.look()
+            by_one(self._lease, self.tell)()
+        except RedisError:
+            self._seen = None  # the workers cannot reach it either
+            raise
 
     def look(self) -> None:
         """Read the heartbeats. Raises RedisError."""

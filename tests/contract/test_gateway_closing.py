@@ -3,30 +3,13 @@
 import contextlib
 import os
 import resource
-import shutil
 import signal
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
 
-from tests.fakes.haproxy import Gateway, Replica, route, server, wait_for
+from tests.fakes.haproxy import Replica, route, server, wait_for
 from workers.gateway.errors import GatewayError
-
-
-@pytest.fixture
-def folder():
-    path = Path(tempfile.mkdtemp(prefix="gw-"))  # short: sockets live in it
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture
-def gateway(folder):
-    gateway = Gateway(folder)
-    yield gateway.start()
-    gateway.stop()
 
 
 @pytest.fixture

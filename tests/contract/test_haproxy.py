@@ -4,10 +4,8 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import socketserver
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,20 +17,6 @@ from tests.patience import PATIENCE
 from workers.gateway.routes import drained
 from workers.gateway.table import RoutingTable
 from workers.sandbox.valkey import free_port
-
-
-@pytest.fixture
-def folder():
-    path = Path(tempfile.mkdtemp(prefix="gw-"))  # short: sockets live in it
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture
-def gateway(folder):
-    gateway = Gateway(folder)
-    yield gateway.start()
-    gateway.stop()
 
 
 @pytest.fixture

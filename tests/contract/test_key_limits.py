@@ -1,12 +1,9 @@
 """The limits of keys, kept by a real HAProxy on loopback."""
 
-import shutil
-import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,20 +12,6 @@ from workers.policy.key_limits import MOST
 
 IDS = {"greedy": "k-1", "modest": "k-2"}
 KEYS = ("greedy", "modest", "bots")
-
-
-@pytest.fixture
-def folder():
-    path = Path(tempfile.mkdtemp(prefix="gw-"))  # short: sockets live in it
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture
-def gateway(folder):
-    gateway = Gateway(folder)
-    yield gateway.start()
-    gateway.stop()
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, words
 from workers.api import Deployments
 from workers.deployment.events import Place
 from workers.deployment.log import new_id
-from workers.heartbeats import HEARTBEATS, Pulse, WorkerPart
+from workers.heartbeats import HEARTBEATS, HeartbeatRecorder, WorkerPart
 
 PRICE = "21.96"
 
@@ -68,7 +68,7 @@ class Installation:
             self.now += timedelta(seconds=steps)
             self.monotonic += steps
             for part in set(WorkerPart) - self.silent:
-                Pulse(self.redis, part, "h-a").beat()
+                HeartbeatRecorder(self.redis, part, "h-a").beat()
                 at = int(self.now.timestamp())  # Redis's own clock is not moved by the test
                 self.redis.hset(HEARTBEATS, f"{part} h-a", f"{at} worker-1")
             self.watch.look()

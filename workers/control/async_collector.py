@@ -19,7 +19,7 @@ Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 Arguments = TypeVarTuple("Arguments")
 
-FRESH_FOR = 0.1
+BEGINS_FOR = 0.1
 """Time in seconds after which a call that waits for its replica makes room for the next one."""
 
 
@@ -136,15 +136,15 @@ class _Loop:
         while (call := self._turns.next()) is not None:
             task = loop.create_task(call.run())
             self._tasks.add(task)  # the loop itself keeps weak references only
-            growing_old = loop.call_later(FRESH_FOR, self._grow_old, call)
-            task.add_done_callback(partial(self._end, call, growing_old))
+            beginning = loop.call_later(BEGINS_FOR, self._has_begun, call)
+            task.add_done_callback(partial(self._end, call, beginning))
 
-    def _grow_old(self, call: _Call) -> None:
-        self._turns.grow_old(call)
+    def _has_begun(self, call: _Call) -> None:
+        self._turns.has_begun(call)
         self._start()
 
-    def _end(self, call: _Call, growing_old: asyncio.TimerHandle, task: asyncio.Task[Any]) -> None:
-        growing_old.cancel()
+    def _end(self, call: _Call, beginning: asyncio.TimerHandle, task: asyncio.Task[Any]) -> None:
+        beginning.cancel()
         self._tasks.discard(task)
         self._turns.end(call)
         if task.cancelled():  # the loop ends

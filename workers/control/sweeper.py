@@ -35,7 +35,7 @@ from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
-from workers.heartbeats import Pulse, WorkerPart
+from workers.heartbeats import HeartbeatRecorder, WorkerPart
 from workers.lease import SWEEPER, Lease
 from workers.nudges import Nudge
 from workers.redis_failures import failure_of
@@ -91,7 +91,7 @@ class Sweeper:
         `probes_at_once`: maximum number of concurrent probes, each of which needs a descriptor.
         """
         self._lease = Lease(redis, SWEEPER, control_lease)
-        self._pulse = Pulse(redis, WorkerPart.SWEEPER, host)
+        self._heartbeat = HeartbeatRecorder(redis, WorkerPart.SWEEPER, host)
         self._every = every
         self._log, self._ledger = log, Ledger(redis, whole=True)
         self._completed_at: datetime | None = None
@@ -213,7 +213,7 @@ class Sweeper:
             self._prober.catch_up()
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
-        self._pulse.beat()
+        self._heartbeat.beat()
 
     def _look(self, part: SweepPart, readable: Sequence[Deployment]) -> None:
         name = type(part).__name__

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 Call = TypeVar("Call")
 
-FRESH = 256
+BEGIN_AT_ONCE = 256
 """Maximum number of calls in their first moment. Each costs some 0.3 ms of CPU then, and later only a descriptor; the
 answer to the last of them must not come after its timeout because this process is busy with the others.
 """
@@ -24,7 +24,7 @@ class Turns(Generic[Call]):
         self._others: deque[Call] = deque()
         self._running: set[Call] = set()
         self._running_others: set[Call] = set()
-        self._fresh: set[Call] = set()
+        self._beginning: set[Call] = set()
         self._in_a_row = 0
 
     def queue(self, call: Call, *, urgent: bool) -> None:
@@ -32,7 +32,7 @@ class Turns(Generic[Call]):
 
     def next(self) -> Call | None:
         """The call that begins now; None if none waits, or no more may run."""
-        if len(self._fresh) >= FRESH or len(self._running) >= self._most:
+        if len(self._beginning) >= BEGIN_AT_ONCE or len(self._running) >= self._most:
             return None
         others = bool(self._others) and len(self._running_others) < self._most - self._most // 4
         if self._urgent and not (others and self._in_a_row >= URGENT_IN_A_ROW):
@@ -45,13 +45,13 @@ class Turns(Generic[Call]):
         else:
             return None
         self._running.add(call)
-        self._fresh.add(call)
+        self._beginning.add(call)
         return call
 
-    def grow_old(self, call: Call) -> None:
+    def has_begun(self, call: Call) -> None:
         """It waits for its replica; the next call may begin."""
-        self._fresh.discard(call)
+        self._beginning.discard(call)
 
     def end(self, call: Call) -> None:
-        for calls in (self._running, self._running_others, self._fresh):
+        for calls in (self._running, self._running_others, self._beginning):
             calls.discard(call)

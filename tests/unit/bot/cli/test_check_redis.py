@@ -16,7 +16,7 @@ from tests.fakes.haproxy import Gateway
 from workers.deployment.identity import INSTALLATION
 from workers.deployment.log import Log, new_id
 from workers.gateway.config import INSTALLATION as GATEWAY_OF
-from workers.heartbeats import HEARTBEATS, Pulse, WorkerPart, read
+from workers.heartbeats import HEARTBEATS, HeartbeatRecorder, WorkerPart, read
 from workers.lease import Lease
 
 
@@ -211,7 +211,7 @@ def test_a_host_and_a_process_that_are_frozen_are_named_beside_those_that_answer
 
 def test_a_part_that_is_silent_for_a_day_is_forgotten_by_the_next_heartbeat(redis):
     beat(redis, WorkerPart.POOL, ago=86_500, host="h-old")
-    Pulse(redis, WorkerPart.POOL, "h-a").beat()
+    HeartbeatRecorder(redis, WorkerPart.POOL, "h-a").beat()
     assert [(b.part, b.is_late) for b in read(redis)] == [(WorkerPart.POOL, False)]
 
 

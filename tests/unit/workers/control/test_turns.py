@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.control.turns import FRESH, URGENT_IN_A_ROW, Turns
+from workers.control.turns import BEGIN_AT_ONCE, URGENT_IN_A_ROW, Turns
 
 REPLICAS = 3000
 STEP = 0.1
@@ -21,10 +21,10 @@ def test_an_urgent_call_begins_next_however_many_others_wait():
     turns = Turns(10_000)
     for n in range(REPLICAS):
         turns.queue(n, urgent=False)
-    assert len(begun(turns)) == FRESH
+    assert len(begun(turns)) == BEGIN_AT_ONCE
     turns.queue("new", urgent=True)
     assert begun(turns) == [], "too many have just begun"
-    turns.grow_old(0)
+    turns.has_begun(0)
     assert begun(turns) == ["new"]
 
 
@@ -36,7 +36,7 @@ def test_calls_that_hang_leave_a_quarter_to_urgent_ones():
     while calls := begun(turns):
         hanging += len(calls)
         for call in calls:
-            turns.grow_old(call)
+            turns.has_begun(call)
     assert hanging == 750
     for n in range(REPLICAS):
         turns.queue(f"new {n}", urgent=True)
@@ -67,11 +67,11 @@ def test_a_round_takes_its_number_of_steps_whatever_the_replicas_take(replicas, 
         most = max(most, len(running))
         now += 1
         for call in calls:
-            turns.grow_old(call)
+            turns.has_begun(call)
         while running and (now - running[0][0]) * STEP >= seconds:
             turns.end(running.popleft()[1])
-    assert now <= -(-replicas // FRESH)
-    assert most <= min(replicas, FRESH * max(1, round(seconds / STEP) + 1))
+    assert now <= -(-replicas // BEGIN_AT_ONCE)
+    assert most <= min(replicas, BEGIN_AT_ONCE * max(1, round(seconds / STEP) + 1))
     if seconds >= 2:
         assert most == replicas
 
@@ -90,5 +90,5 @@ def test_every_call_begins_once_and_never_more_than_the_most_run(steps, most):
         elif step == "end" and running:
             turns.end(running.pop(0))
         elif step == "old" and running:
-            turns.grow_old(running[0])
+            turns.has_begun(running[0])
     assert sorted(seen) == list(range(queued))
