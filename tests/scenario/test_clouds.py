@@ -198,6 +198,8 @@ def test_an_engine_that_dies_is_started_again_on_its_machine_and_nothing_is_boug
     for cloud in clouds:
         line.wait(lambda name=f"on-{cloud}": line.deployment(name).attempts[-1].engine_ends == 1, 60, "a restart")
     for cloud in clouds:
+        # By the log: the card may still be the one from before.
+        line.wait(lambda name=f"on-{cloud}": line.deployment(name).ready, 60, "an answer")
         ready(robin, f"on-{cloud}")
         assert machine_of(line, f"on-{cloud}").token == machines[cloud].token
         assert len(line.deployment(f"on-{cloud}").attempts) == 1

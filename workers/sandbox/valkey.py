@@ -1,10 +1,16 @@
 """Valkey from a wheel, as a child process on loopback that writes every append to disk before it answers."""
 
 import os
+import random
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from workers.processes import Child
+
+PORTS = range(10_000, 32_000)
+"""Linux takes ports for connections from 32768 on, macOS and Windows from 49152 on."""
+TRIES = 100
 
 
 def valkey(port: int, folder: Path, log: Path, password: str = "") -> Child:
@@ -36,8 +42,12 @@ def valkey(port: int, folder: Path, log: Path, password: str = "") -> Child:
 
 
 def free_port() -> int:
-    """A port on loopback that was free a moment ago."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-    return port
+    """A port on loopback that was free a moment ago, of a range from which no kernel takes ports for connections.
+
+    A port that the kernel chose would often be taken by a connection before a server listens on it.
+    """
+    for port in random.sample(PORTS, TRIES):
+        with socket.socket() as s, suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port of {TRIES} between {PORTS.start} and {PORTS.stop} is free")
