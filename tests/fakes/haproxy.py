@@ -78,7 +78,11 @@ class Replica:
         self.address = f"127.0.0.1:{self.port}"
         argv = [sys.executable, "-c", REPLICA, name, str(self.port)]
         self.process = subprocess.Popen(argv)
-        wait_for(lambda: connects(self.port), "the replica listens")
+        try:
+            wait_for(lambda: connects(self.port), "the replica listens")
+        except BaseException:
+            self.end()
+            raise
 
     def signal(self, number: int) -> None:
         os.kill(self.process.pid, number)
