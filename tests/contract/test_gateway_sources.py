@@ -14,6 +14,7 @@ import pytest
 
 from tests.fakes.haproxy import Gateway, Replica, route, server, wait_for
 from tests.fakes.haproxy_certificates import self_signed
+from tests.patience import PATIENCE
 from workers.gateway.certificate import combined
 from workers.gateway.source_rules import MOST_OF_STRANGER, MOST_WRONG
 
@@ -96,7 +97,7 @@ def served(gateway, times=5):
     for _ in range(times):
         began = time.monotonic()
         assert gateway.who() == "r1"
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 2 * PATIENCE
     return True
 
 

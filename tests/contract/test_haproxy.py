@@ -333,10 +333,10 @@ def test_an_engine_that_computes_for_less_than_its_recipe_allows_is_not_cut(gate
 
 def test_a_server_whose_port_refuses_connections_is_down_at_once_however_patient_its_recipe(gateway, replicas):
     one, two = replicas("r1"), replicas("r2")
-    both = route(servers=[server(one, patience=10), server(two)])
+    both = route(servers=[server(one, patience=60), server(two)])
     gateway.converge(both)
     one.end()
-    assert waited_until_down(gateway, both, seconds=8) < 6
+    assert waited_until_down(gateway, both, seconds=6) is not None
 
 
 def test_a_stream_of_a_server_that_answers_its_checks_with_an_error_goes_on_and_it_gets_no_new_request(

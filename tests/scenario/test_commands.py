@@ -272,7 +272,7 @@ def test_what_is_asked_before_an_ack_gives_up_in_time(redis, valkey_url, slack):
         began = time.monotonic()
         with frozen(redis), pytest.raises(RedisError):
             answers.ask(Question(id="E1", team="T1", channel=MIXTRAL, user=ROBIN, text="Hello", message_ts="1.0"))
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 4.5, "one timeout of the ordinary client is 5 s"
         answers.close()
 
 
