@@ -59,7 +59,9 @@ class LocalCloud:
         os.kill(MachineFolder(self.driver.machines / token).started().pid, signal.SIGKILL)
 
     def printed(self, token):
-        with MachineFolder(self.driver.machines / token).log.open("a") as log:
+        written = MachineFolder(self.driver.machines / token).log
+        comes(lambda: written.exists() and "serving" in written.read_text())  # the engine's last line of its own
+        with written.open("a") as log:
             log.writelines(f"line {n}\n" for n in range(30))
 
     def close(self):
