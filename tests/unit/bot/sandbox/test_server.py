@@ -12,6 +12,7 @@ from bot.sandbox import seed
 from bot.sandbox.seed import BOT_USER
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
+from tests.patience import PATIENCE
 from tests.person import RANDOM, ROBIN, Person, words
 
 
@@ -25,12 +26,16 @@ def http():
 def test_it_says_where_it_listens_and_ends_at_sigterm_though_somebody_listens():
     argv = [sys.executable, "-m", "bot.sandbox.server", "--port", "0", "--rate-scale", "0"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
-        url = server.stdout.readline().split()[-1]
-        cursor = httpx.get(f"{url}page/state", trust_env=False).json()["cursor"]
-        with httpx.stream("GET", f"{url}page/events?after={cursor}", trust_env=False) as listening:
-            server.send_signal(signal.SIGTERM)
-            listening.read()
-        assert server.wait(20) == 0
+        try:
+            url = server.stdout.readline().split()[-1]
+            cursor = httpx.get(f"{url}page/state", trust_env=False).json()["cursor"]
+            patient = httpx.Timeout(20 * PATIENCE)
+            with httpx.stream("GET", f"{url}page/events?after={cursor}", trust_env=False, timeout=patient) as listening:
+                server.send_signal(signal.SIGTERM)
+                listening.read()
+            assert server.wait(20 * PATIENCE) == 0
+        finally:
+            server.kill()
 
 
 @pytest.mark.parametrize("path", ["/", "/assets/page.js", "/assets/page.css"])
