@@ -37,13 +37,13 @@ def server(machines):
 
 @pytest.fixture
 def gce(server):
-    with httpx.Client(base_url=f"{server.url}/compute/v1/projects/p") as client:
+    with httpx.Client(base_url=f"{server.url}/compute/v1/projects/p", timeout=5 * PATIENCE) as client:
         yield client
 
 
 @pytest.fixture
 def sandbox(server):
-    with httpx.Client(base_url=f"{server.url}/sandbox") as client:
+    with httpx.Client(base_url=f"{server.url}/sandbox", timeout=5 * PATIENCE) as client:
         yield client
 
 
