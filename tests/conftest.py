@@ -10,6 +10,7 @@ from hypothesis import settings
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.patience import PATIENCE
 from workers.processes import Children
 from workers.sandbox.valkey import free_port, valkey
 
@@ -63,17 +64,25 @@ def valkey_url(tmp_path_factory):
     port = free_port()
     children = Children()
     children.start(valkey(port, folder, folder / "valkey.log"))
-    client = Redis(port=port)
-    for _ in range(100):
-        try:
-            client.ping()
-            break
-        except RedisConnectionError:
-            time.sleep(0.05)
-    client.close()
-    yield f"redis://127.0.0.1:{port}/0"
-    children.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        _wait_until_it_answers(port)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        children.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_it_answers(port):
+    until = time.monotonic() + 5 * PATIENCE
+    with Redis(port=port) as client:
+        while True:
+            try:
+                client.ping()
+            except RedisConnectionError:  # also while it reads its files
+                assert time.monotonic() < until, "Valkey does not answer"
+                time.sleep(0.05)
+            else:
+                return
 
 
 @pytest.fixture

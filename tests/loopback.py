@@ -4,6 +4,11 @@ from functools import partial
 
 import httpx
 
-get = partial(httpx.get, verify=False)
-post = partial(httpx.post, verify=False)
-delete = partial(httpx.delete, verify=False)
+from tests.patience import PATIENCE
+
+WITHIN = 5 * PATIENCE
+"""Seconds in which a server answers: httpx's own five are few where other processes compute."""
+
+get = partial(httpx.get, verify=False, timeout=WITHIN)
+post = partial(httpx.post, verify=False, timeout=WITHIN)
+delete = partial(httpx.delete, verify=False, timeout=WITHIN)

@@ -9,6 +9,7 @@ import pytest
 
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
 from tests.line import Line
+from tests.patience import PATIENCE
 from workers.processes import Child
 from workers.run import wire_deployments
 from workers.sandbox.valkey import free_port
@@ -17,6 +18,8 @@ from workers.settings import from_environ
 pytestmark = pytest.mark.emulator
 
 HERE = Path(__file__).parent
+WITHIN = 5 * PATIENCE
+"""Seconds in which the emulator answers a call."""
 ADA = "U01ADA"
 GENERAL = "C01GEN"
 CONFIG = f"""
@@ -59,14 +62,15 @@ class AnotherSlack(Line):
             return False
 
     def connected(self):
-        entries = httpx.get(f"{self.page}/_control/log").text
+        entries = httpx.get(f"{self.page}/_control/log", timeout=WITHIN).text
         return "socket" in entries and "connected" in entries
 
     def post(self, what, **body):
-        httpx.post(f"{self.page}/_control/{what}", json={"channel": GENERAL, "user": ADA, **body}).raise_for_status()
+        about = {"channel": GENERAL, "user": ADA, **body}
+        httpx.post(f"{self.page}/_control/{what}", json=about, timeout=WITHIN).raise_for_status()
 
     def messages(self):
-        return httpx.get(f"{self.page}/_control/messages/{GENERAL}").json()["messages"]
+        return httpx.get(f"{self.page}/_control/messages/{GENERAL}", timeout=WITHIN).json()["messages"]
 
     def saw(self, *words):
         return lambda: next((m for m in self.messages() if all(w in str(m) for w in words)), None)

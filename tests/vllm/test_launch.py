@@ -52,8 +52,11 @@ def test_the_first_installation_is_told_on_the_card_and_stops_when_the_deploymen
     engines.unlink()
     robin.command(GENERAL, "/mixtral launch tiny-mixtral as fresh")
     robin.wait_for_message(GENERAL, lambda m: "installing vLLM" in words(m) and "packages" in words(m), timeout=60)
+    [sighting] = line.machines()
+    folder = LocalDriver(line.home).machines / sighting.machine.token
     robin.end(GENERAL, "fresh")
     robin.wait_for(lambda _: not line.machines(), 30)
+    robin.wait_for(lambda _: not machine_processes.of_machine(folder, None), 30)  # pip, which writes into the folder
     assert not (engines / CPU.name / WHOLE).exists()
     shutil.rmtree(engines)
     engines.symlink_to(shared)
@@ -61,15 +64,16 @@ def test_the_first_installation_is_told_on_the_card_and_stops_when_the_deploymen
 
 def test_a_tiny_mixtral_is_launched_through_vllm_and_answers_a_chat(line, robin):
     robin.command(GENERAL, "/mixtral launch tiny-mixtral as tiny")
-    key = key_in(words(robin.wait_for_ephemeral("mxk_", timeout=300)))
+    told = robin.wait_for_ephemeral(lambda m: "mxk_" in words(m) and "fresh" not in words(m), timeout=300)
+    key = key_in(words(told))
     [sighting] = line.machines()
     robin.wait_for_message(GENERAL, f"{line.gateway}/v1", timeout=60)
     chat = f"{line.gateway}/v1/chat/completions"
 
     body = {"model": "tiny", "messages": [{"role": "user", "content": "Name three condiments."}], "max_tokens": 8}
-    assert httpx.post(chat, json=body).status_code == 401
+    assert httpx.post(chat, json=body, timeout=60).status_code == 401
     direct = f"{sighting.machine.address}/v1/chat/completions"
-    assert httpx.post(direct, json=body).status_code == 401  # vLLM itself requires a key, too
+    assert httpx.post(direct, json=body, timeout=60).status_code == 401  # vLLM itself requires a key, too
     answer = httpx.post(chat, json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60)
     assert answer.json()["usage"]["completion_tokens"] == 8
 

@@ -57,7 +57,8 @@ from workers.policy.stored import StoredPolicy
 
 BOSS = "U0BOSS00001"
 NOWHERE = "nowhere-1"
-UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
+UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+"""Later than the end of all tests: a module is imported long before its tests run."""
 NOW = f"{time.time():.6f}"
 CLEO, PAL, LIN, BART = "U0CLEO00001", "U0PAL000001", "U0LIN000001", "U0BART00001"
 RULED, ROBIN_DIRECT = "C0RULED0001", "D0ROBIN0001"

@@ -3,9 +3,11 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
+from bot.cli import machines_command
 from bot.cli.machines_command import run
 from recipes.loader import find, load
 from tests.builders.events import requested
@@ -31,7 +33,7 @@ AGE = timedelta(hours=2)
 
 
 class Ring:
-    """An installation with one cloud and its logs."""
+    """An installation with one cloud and its logs. Machines are made at one time, and the command runs AGE later."""
 
     def __init__(self, redis, url, home):
         self.redis, self.log = redis, Log(redis)
@@ -42,7 +44,8 @@ class Ring:
             "REDIS_URL": url,
         }
         self.cloud = FakeDriver("gcp", clock=lambda: self.now)
-        self.now = datetime.now(UTC) - AGE
+        self.runs_at = datetime.now(UTC)
+        self.now = self.runs_at - AGE
         self.asked = []
 
     def deployment(self, name):
@@ -63,7 +66,7 @@ class Ring:
 
     def run(self, *, answer=True, **options):
         """Exit status, standard output, standard error."""
-        self.now = datetime.now(UTC)
+        self.now = self.runs_at
         out, err = io.StringIO(), io.StringIO()
 
         def confirm(question):
@@ -78,7 +81,9 @@ class Ring:
 @pytest.fixture
 def ring(redis, valkey_url, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    return Ring(redis, valkey_url, tmp_path)
+    ring = Ring(redis, valkey_url, tmp_path)
+    monkeypatch.setattr(machines_command, "datetime", SimpleNamespace(now=lambda _: ring.runs_at))
+    return ring
 
 
 def rows(ring, **options):

@@ -10,8 +10,9 @@ from bot.prompting.attachments import Attachments
 from bot.prompting.conversation import Turn
 from bot.prompting.withdrawal import Why, Withdrawn
 from bot.slack.files import DownloadAbandoned, SlackFiles
+from tests.patience import PATIENCE
 
-SOON = timedelta(seconds=0.3)
+SOON = timedelta(seconds=0.3) * PATIENCE
 
 
 class Files(SlackFiles):
@@ -50,7 +51,7 @@ def test_a_file_that_is_late_takes_neither_the_files_before_it_nor_a_forwarded_m
 
 
 def test_files_wait_for_the_memory_that_those_of_other_answers_take_until_they_end():
-    attachments = Attachments(Files(), memory=150, within=timedelta(seconds=5))
+    attachments = Attachments(Files(), memory=150, within=timedelta(seconds=30))
     ended = threading.Event()
     second = []
 

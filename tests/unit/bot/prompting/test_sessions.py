@@ -1,12 +1,14 @@
 """The status of a thread while Slack is slow, and after it."""
 
 import threading
-import time
 
 import pytest
 
 from bot.prompting.sessions import Sessions
 from bot.slack.failures import SlackAway
+from tests.patience import PATIENCE
+
+SOON = 5 * PATIENCE
 
 
 class SlowSlack:
@@ -23,7 +25,7 @@ class SlowSlack:
 
     def set_session(self, channel, thread, status):
         self.called.set()
-        if thread in self.slow and not self.answers.wait(10):
+        if thread in self.slow and not self.answers.wait(3 * SOON):
             raise SlackAway("no answer")
         self.set.append((thread, status))
 
@@ -53,11 +55,11 @@ def test_a_question_ends_though_slack_is_slow_with_the_status_of_another_thread(
     slack = SlowSlack(slow={"1.0"})
     sessions = sessions_of(slack)
     sessions.begin("C1", "1.0")
-    assert slack.called.wait(5)
+    assert slack.called.wait(SOON)
     sessions.begin("C1", "2.0")
     ending = threading.Thread(target=end, args=(sessions, "C1", "2.0"), daemon=True)
     ending.start()
-    ending.join(2)
+    ending.join(SOON)
     assert not ending.is_alive()
     assert slack.set == [("2.0", "active")]
 
@@ -66,7 +68,7 @@ def test_no_beginning_of_an_earlier_question_of_the_thread_is_shown_after_the_en
     slack = SlowSlack(slow={"1.0"})
     sessions = sessions_of(slack)
     sessions.begin("C1", "1.0")
-    assert slack.called.wait(5)
+    assert slack.called.wait(SOON)
     for thread in ("2.0", "2.0"):
         sessions.begin("C1", thread)
     end(sessions, "C1", "2.0")
@@ -81,14 +83,13 @@ def test_a_status_that_is_late_is_not_shown_after_the_end(sessions_of):
     slack = SlowSlack(slow={"1.0"})
     sessions = sessions_of(slack)
     sessions.begin("C1", "1.0")
-    assert slack.called.wait(5)
+    assert slack.called.wait(SOON)
     sessions.begin("C1", "2.0")
-    ending = [threading.Thread(target=end, args=(sessions, "C1", ts), daemon=True) for ts in ("1.0", "2.0")]
-    for each in ending:
-        each.start()
-    time.sleep(0.05)
+    end(sessions, "C1", "2.0")  # while the one before it is on its way: the beginning of this one is not sent yet
+    ending = threading.Thread(target=end, args=(sessions, "C1", "1.0"), daemon=True)
+    ending.start()
+    ending.join(0.05)
     slack.answers.set()
-    for each in ending:
-        each.join(5)
+    ending.join(SOON)
     assert [status for ts, status in slack.set if ts == "2.0"] == ["active"]
     assert [status for ts, status in slack.set if ts == "1.0"] == ["processing", "active"]

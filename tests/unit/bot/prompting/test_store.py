@@ -58,11 +58,12 @@ def test_a_message_is_taken_also_if_redis_answers_only_the_repeated_call(redis):
 
 
 def test_a_stop_that_slack_repeats_does_not_end_an_answer_that_was_asked_again_after_it(redis):
-    questions, now = Questions(redis), datetime.now(UTC).timestamp()
+    questions, before = Questions(redis), datetime.now(UTC).timestamp()
     again = replace(question("1.0"), thread_ts="1.0", replaces=question("1.0").key, deployment="fast", chosen=True)
     assert questions.add(again)
-    assert questions.withdraw_in_thread("C0HERE", "1.0", f"{now - 60}") == []
-    assert questions.withdraw_in_thread("C0HERE", "1.0", f"{now + 1}") == [again.key]
+    assert questions.withdraw_in_thread("C0HERE", "1.0", f"{before - 60}") == []
+    after = datetime.now(UTC).timestamp()
+    assert questions.withdraw_in_thread("C0HERE", "1.0", f"{after + 1}") == [again.key]
 
 
 def test_a_question_of_the_version_before_can_still_be_read(redis):

@@ -6,6 +6,7 @@ import pytest
 from bot.sandbox import seed
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
+from tests.patience import PATIENCE
 from tests.person import Person
 
 
@@ -13,7 +14,7 @@ class App:
     """Calls the Web API with the bot's token."""
 
     def __init__(self, url):
-        self._http = httpx.Client(base_url=f"{url}/api/", trust_env=False)
+        self._http = httpx.Client(base_url=f"{url}/api/", trust_env=False, timeout=5 * PATIENCE)
         self._http.headers["authorization"] = f"Bearer {seed.BOT_TOKEN}"
 
     def response(self, method, **arguments):

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
@@ -12,25 +13,31 @@ from bot.sandbox import seed
 from bot.sandbox.seed import BOT_USER
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
+from tests.patience import PATIENCE
 from tests.person import RANDOM, ROBIN, Person, words
+
+PATIENT: dict[str, Any] = {"trust_env": False, "timeout": 20 * PATIENCE}
 
 
 @pytest.fixture(scope="module")
 def http():
     settings = Settings(notice="SmolLM2 stands in.")
-    with start(settings) as running, httpx.Client(base_url=running.url, trust_env=False) as client:
+    with start(settings) as running, httpx.Client(base_url=running.url, **PATIENT) as client:
         yield client
 
 
 def test_it_says_where_it_listens_and_ends_at_sigterm_though_somebody_listens():
     argv = [sys.executable, "-m", "bot.sandbox.server", "--port", "0", "--rate-scale", "0"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
-        url = server.stdout.readline().split()[-1]
-        cursor = httpx.get(f"{url}page/state", trust_env=False).json()["cursor"]
-        with httpx.stream("GET", f"{url}page/events?after={cursor}", trust_env=False) as listening:
-            server.send_signal(signal.SIGTERM)
-            listening.read()
-        assert server.wait(20) == 0
+        try:
+            url = server.stdout.readline().split()[-1]
+            cursor = httpx.get(f"{url}page/state", **PATIENT).json()["cursor"]
+            with httpx.stream("GET", f"{url}page/events?after={cursor}", **PATIENT) as listening:
+                server.send_signal(signal.SIGTERM)
+                listening.read()
+            assert server.wait(20 * PATIENCE) == 0
+        finally:
+            server.kill()
 
 
 @pytest.mark.parametrize("path", ["/", "/assets/page.js", "/assets/page.css"])

@@ -10,6 +10,7 @@ from bot.slack.failures import SlackRefused
 from bot.views.logs import MAX_REPLICAS
 from tests.builders.story import Story
 from tests.gallery import Tail
+from tests.patience import PATIENCE
 from workers.api import LogsGone
 
 STORY = Story("fast").planned().asked().created()
@@ -25,7 +26,7 @@ class Clouds:
     def logs(self, *_, newest):
         assert newest == MAX_REPLICAS
         self.asked += 1
-        self.answers.wait(5)
+        self.answers.wait(60)
         if self.asked > 1:
             raise LogsGone("gone")
         return [Tail(replica=1, place="local here", tail="engine is loading")]
@@ -83,10 +84,11 @@ def test_a_press_while_the_logs_are_read_reads_them_no_second_time():
     body = {"actions": [{"value": "d1"}], "view": dict(presses.view)}
     again = [begun(presses.work["details_refresh"], body) for _ in range(5)]
     for press in again:
-        press.join(0.2)
+        press.join(2 * PATIENCE)
+        assert not press.is_alive()
     clouds.answers.set()
     for thread in (opening, *again):
-        thread.join(5)
+        thread.join(5 * PATIENCE)
     assert clouds.asked == 1
     assert "engine is loading" in str(presses.view)
 

@@ -203,7 +203,8 @@ def test_who_has_a_key_sees_in_the_sums_what_the_deployment_costs(office, slack,
     office.directory.channels["C0SECRET"] = ChannelFacts()
     place = Place(team="T1", channel="C0SECRET", user="U1")
     told = Story("fast", id_="d00000000fast", at=datetime.now(UTC) - timedelta(minutes=30), place=place)
-    append(redis, told.planned(offer("r-1", "7.20")).asked().created().answers_at("http://127.0.0.1:1"))
+    # So dear that it has cost something today in the first second after midnight, too.
+    append(redis, told.planned(offer("r-1", "990")).asked().created().answers_at("http://127.0.0.1:1"))
     office.requests.issue_key(told.id, user="U2", by="U1")
     tab = opened(office, slack)
     for user, seen in (("U2", True), ("U3", False)):

@@ -1,6 +1,7 @@
 """Changes of the form may be handled in any order: what is shown is the last one."""
 
 import threading
+import time
 from itertools import pairwise, permutations
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 from bot.commands.context import Caller
 from bot.screens.launch_modal import Changes, LaunchForm
 from bot.slack.failures import SlackRefused
+from tests.patience import PATIENCE
+
+SOON = 5 * PATIENCE
 
 
 class Modal:
@@ -26,7 +30,7 @@ class Modal:
         self.hash, self.shown = str(int(self.hash) + 1), view
         new = self.hash
         self.asked.set()
-        self.answers.wait(5)
+        self.answers.wait(60)
         return new
 
 
@@ -81,27 +85,37 @@ def test_a_change_that_is_handled_before_slack_has_answered_the_one_before_is_sh
     modal.answers.clear()
     first = threading.Thread(target=changed, args=(form, "after 1", "1"))
     first.start()
-    assert modal.asked.wait(5)
+    assert modal.asked.wait(SOON)
     second = threading.Thread(target=changed, args=(form, "after 2", "2"))
     second.start()
     second.join(0.2)
     modal.answers.set()
     for thread in (first, second):
-        thread.join(5)
+        thread.join(SOON)
     assert modal.shown == "after 2"
 
 
-def test_only_the_last_of_the_changes_that_wait_is_computed_and_sent(form, modal):
+def test_only_the_last_of_the_changes_that_wait_is_computed_and_sent(form, modal, monkeypatch):
+    known, begin = [], Changes.begin
+
+    def begun(changes, view_id, at):
+        known.append(begin(changes, view_id, at))
+        return at
+
+    monkeypatch.setattr(Changes, "begin", begun)
     modal.answers.clear()
     threads = [threading.Thread(target=changed, args=(form, f"after {at}", str(at))) for at in range(1, 8)]
     threads[0].start()
-    assert modal.asked.wait(5)
+    assert modal.asked.wait(SOON)
     for thread in threads[1:]:
         thread.start()
-        thread.join(0.05)
+    until = time.monotonic() + SOON
+    while len(known) < 7:
+        assert time.monotonic() < until
+        time.sleep(0.01)
     modal.answers.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(SOON)
     assert (modal.shown, modal.hash) == ("after 7", "2")
 
 
@@ -112,5 +126,5 @@ def test_a_hash_that_slack_repeats_or_leaves_out_does_not_stop_the_forms(hashes)
         changes.shown(old, new)
     asking = threading.Thread(target=changes.newest_of, args=(hashes[0],), daemon=True)
     asking.start()
-    asking.join(1)
+    asking.join(SOON)
     assert not asking.is_alive()

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tests.builders.story import Story
 from tests.fakes.probes import told
+from tests.patience import PATIENCE
 from workers.control.async_collector import AsyncCollector
 from workers.control.probe_history import PROBE_READY_EVERY, ProbeHistory, next_turn
 from workers.control.probing import Prober
@@ -187,7 +188,7 @@ def test_a_thousand_replicas_that_hang_do_not_delay_a_new_one(asked):
     prober.collect(until=time.monotonic() + 1)
     recorder.states[new.id] = new
     sweeps = 0
-    while not recorder.recorded and sweeps < 20:
+    while not recorder.recorded and sweeps < 20 * PATIENCE:
         prober.ask()
         prober.collect(until=time.monotonic() + 0.3)
         sweeps += 1
@@ -206,7 +207,7 @@ def test_starting_replicas_that_hang_do_not_delay_one_that_answers(asked):
     prober.collect(until=time.monotonic() + 0.5)
     recorder.states[new.id] = new
     sweeps = 0
-    while not recorder.recorded and sweeps < 20:
+    while not recorder.recorded and sweeps < 20 * PATIENCE:
         prober.ask()
         prober.collect(until=time.monotonic() + 0.3)
         sweeps += 1
@@ -217,7 +218,7 @@ def test_an_answer_of_a_starting_replica_does_not_wait_for_the_next_sweep(asked)
     state = in_phase(answering(), Phase.STARTING)
     recorder, prober = prober_of([state], asked, lambda _: None if len(asked) > 1 else unready("nothing listens"))
     sweep(recorder, prober, 1)
-    for _ in range(100):
+    for _ in range(100 * PATIENCE):
         prober.catch_up()
         if isinstance(recorder.recorded[-1][1], BecameReady):
             break

@@ -69,6 +69,12 @@ def always_due(monkeypatch):
     monkeypatch.setattr(loop, "LOOK_SHARE", 0)
 
 
+@pytest.fixture
+def never_due(monkeypatch):
+    """However long the turns of a test take, no look is due after the first one."""
+    monkeypatch.setattr(loop, "LOOK_EVERY", timedelta(hours=1))
+
+
 def gateway(redis, haproxy, clock):
     return Gateway(
         log=Log(redis),
@@ -105,6 +111,7 @@ def test_while_redis_is_away_replicas_whose_answers_flow_stay_trusted():
     assert haproxy.flowing == [set(), set(), {"h:1"}]
 
 
+@pytest.mark.usefixtures("never_due")
 def test_between_two_looks_haproxy_is_left_alone(redis):
     haproxy = Haproxy()
     ours = gateway(redis, haproxy, lambda: datetime.now(UTC))
@@ -113,6 +120,7 @@ def test_between_two_looks_haproxy_is_left_alone(redis):
     assert haproxy.looks == 1
 
 
+@pytest.mark.usefixtures("never_due")
 def test_a_change_of_keys_is_applied_without_reading_haproxy(redis):
     haproxy = Haproxy()
     id_ = new_id()

@@ -17,7 +17,7 @@ from tests.patience import PATIENCE
 from workers.gateway.holding import Holding
 from workers.gateway.outlook import Outlook, outlook
 
-LIMIT = timedelta(seconds=5)
+LIMIT = timedelta(seconds=60)
 COMING = Outlook(ready=False, coming=True, sentence="A replica is starting.")
 READY = Outlook(ready=True, coming=True, sentence="It did not answer.")
 NONE = Outlook(ready=False, coming=False, sentence="There is none.", retry_after=timedelta(minutes=5))
@@ -43,7 +43,7 @@ class Place:
         """A request in a thread of its own; returns its connection once it is held."""
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(10)
+        connection.sock.settimeout(60)
         connection.sock.connect(str(self.path))
         connection.request("POST", "/v1/completions", b"{}", {"x-mixtral-deployment": "d1"})
         thread = threading.Thread(target=self._take, args=(connection,))
@@ -118,7 +118,7 @@ def test_nobody_is_held_longer_than_the_limit(place):
     came = datetime.now(UTC) - LIMIT + timedelta(seconds=0.2)
     began = time.monotonic()
     assert place.holding.wait("d1", came) == COMING
-    assert time.monotonic() - began < LIMIT.total_seconds() - 0.5
+    assert time.monotonic() - began < LIMIT.total_seconds() / 2
 
 
 def said(story, *, serving=False):

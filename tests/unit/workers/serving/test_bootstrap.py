@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recipes.loader import load, shipped
 from tests.builders.machines import SECRETS, boot, request
 from tests.builders.offers import offer
+from tests.patience import PATIENCE
 from workers.machines import Token
 from workers.serving.boot import boot_of
 from workers.serving.bootstrap import LIMIT, Header, environment, header, unpacked, user_data
@@ -44,7 +45,9 @@ def script_of(asked, *counts, **given):
 
 
 def bash(text, *words):
-    return subprocess.run(["bash", *words], input=text, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(
+        ["bash", *words], input=text, capture_output=True, text=True, timeout=20 * PATIENCE, check=False
+    )
 
 
 LOGIN = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.haproxy_certificates import self_signed
+from tests.patience import PATIENCE
 from workers.serving.exchange import BadHeader, NoHttpAnswer, Shortage, exchange
 
 SOON = timedelta(seconds=0.2)
@@ -46,11 +47,8 @@ class Served:
         self._server.close()
 
     async def until_open(self, number):
-        """Wait for that many connections, at most for two seconds. Returns how many there are."""
-        for _ in range(200):
-            if self.open == number:
-                break
-            await asyncio.sleep(0.01)
+        """Wait for that many connections, at most for some seconds. Returns how many there are."""
+        await soon(lambda: self.open == number)
         return self.open
 
     async def _serve(self, reader, writer):
@@ -71,6 +69,14 @@ class Served:
         finally:
             self.open -= 1
             writer.close()
+
+
+async def soon(holds):
+    """Wait until it holds, at most for some seconds."""
+    for _ in range(200 * PATIENCE):
+        if holds():
+            break
+        await asyncio.sleep(0.01)
 
 
 async def asked(served, within=LONG, **more):
@@ -120,7 +126,9 @@ def test_no_answer_and_no_failure_leaves_a_connection_or_a_descriptor_open(answe
             await asked(served, **more)  # the loop's own descriptors are open from now on
             before = descriptors()
             await asyncio.gather(*(asked(served, **more) for _ in range(30)))
-            return await served.until_open(0), descriptors() - before
+            left = await served.until_open(0)
+            await soon(lambda: descriptors() <= before)  # the server's ends are closed a moment later
+            return left, descriptors() - before
 
     left, opened = asyncio.run(scene())
     assert left == 0

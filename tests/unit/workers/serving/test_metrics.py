@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from workers.sandbox.valkey import free_port
 from workers.serving import metrics
 from workers.serving.metrics import computes, tokens, waiting, waiting_in
 
@@ -61,6 +62,11 @@ class Engine:
         self.thread.start()
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    monkeypatch.setattr(metrics, "TIMEOUT", timedelta(seconds=60))
+
+
 @pytest.fixture
 def engine():
     engine = Engine()
@@ -91,7 +97,7 @@ def test_an_empty_queue_is_a_queue():
 
 
 def test_an_engine_is_asked_with_its_key(engine):
-    assert asyncio.run(waiting(engine.address, key=KEY)) == 15
+    assert asyncio.run(waiting(engine.address, key=KEY, within=timedelta(seconds=60))) == 15
     assert engine.asked == [("/metrics", f"Bearer {KEY}")]
 
 
@@ -126,9 +132,7 @@ def test_an_engine_that_hangs_is_given_up_in_time():
 
 
 def test_nobody_there_has_no_queue():
-    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    server.server_close()
-    assert asyncio.run(waiting(f"http://127.0.0.1:{server.server_port}", key=KEY)) is None
+    assert asyncio.run(waiting(f"http://127.0.0.1:{free_port()}", key=KEY)) is None
 
 
 def test_an_address_that_is_none_has_no_queue():

@@ -11,6 +11,7 @@ import pytest
 from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.aws import AwsCloud
 from tests.fakes.ladder import climb, rungs
+from tests.patience import PATIENCE
 from workers.clouds.aws import fleet, launch
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.aws.errors import AwsError
@@ -131,7 +132,7 @@ def test_a_missing_image_parameter_everywhere_is_one_refusal(cloud, driver, monk
 
 def test_the_groundwork_of_all_regions_is_done_at_once_and_the_hopeless_ones_are_one_refusal(cloud, driver):
     cloud.quota("L-417A185B", 0)
-    cloud.fault("slow", action="GetServiceQuota", seconds=0.3)
+    cloud.fault("slow", action="GetServiceQuota", seconds=0.3 * PATIENCE)  # in which the last one begins, too
     counting = AtOnce(driver.api.call)
     driver.api.call = counting
     machine, refusals = climb(driver)

@@ -376,8 +376,8 @@ def test_a_machine_that_is_still_being_allocated_is_waited_for(cloud, driver):
     cloud.server.cloud._allocates_in = 0
     driver.create(one(), SECRETS)
     instances(cloud)[0]["status"] = "PROVISIONING"
-    cloud.server.cloud._start(lambda: (time.sleep(0.7), instances(cloud)[0].update(status="RUNNING")))
     started = time.monotonic()
+    cloud.server.cloud._start(lambda: (time.sleep(0.7), instances(cloud)[0].update(status="RUNNING")))
     assert cloud.again().find(Token("d1-1")).address
     assert time.monotonic() - started > 0.6
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.builders.machines import INSTALLATION, SECRETS, request
 from tests.fakes.gcp import GcpCloud
+from tests.patience import PATIENCE
 from workers.clouds.driver import DriverError
 from workers.machines import ANYWHERE, Presence, Token, Whereabouts, whereabouts
 
@@ -52,7 +53,7 @@ def test_a_stopped_machine_that_gcp_does_not_delete_hides_no_other(cloud, driver
     here = made(cloud, "d1-1", HERE)
     monkeypatch.setattr("workers.clouds.gcp.ended_machines.STOPPED_FOR", timedelta(0))
     cloud.fault("forbidden", method="instances.delete")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 10 * PATIENCE
     while time.monotonic() < until and not cloud.calls("instances.delete"):
         found = {s.machine.token: s.presence for s in driver.owned(INSTALLATION)}
     assert cloud.calls("instances.delete")

@@ -25,6 +25,7 @@ from workers.clouds.local.driver import LocalDriver
 from workers.clouds.local.machine_folder import MachineFolder
 from workers.machines import Presence, Token
 from workers.placement.refusals import Scope
+from workers.sandbox.valkey import free_port
 
 TOKEN = Token("d-1-2")
 KEY = SECRETS["VLLM_API_KEY"]
@@ -47,14 +48,23 @@ def processes(driver, token=TOKEN):
     return machine_processes.of_machine(driver.machines / token, None)
 
 
+def of_process(pid, what):
+    """The process's `cmdline` or `environ`; nothing once it has ended."""
+    try:
+        return Path(f"/proc/{pid}/{what}").read_bytes()
+    except OSError:
+        return b""
+
+
 def engines(driver):
-    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes(driver)]
+    commands = [of_process(pid, "cmdline") for pid in processes(driver)]
     return [command for command in commands if b"workers.serving." in command]
 
 
-def commands():
-    """The command lines of all processes on this machine."""
-    return b"".join(line.read_bytes() for line in Path("/proc").glob("[0-9]*/cmdline") if line.exists())
+def runs(command):
+    """Whether a process of this machine has this command line."""
+    pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return any(of_process(pid, "cmdline") == command for pid in pids)
 
 
 def folder(driver):
@@ -212,21 +222,28 @@ def test_a_machine_whose_folder_is_removed_ends_itself(driver):
     comes(lambda: not processes(driver))
 
 
-STUBBORN = "trap '' TERM HUP; setsid sleep 300 & env -i sleep 301 & while true; do sleep 1; done"
-"""Neither the process group nor the environment finds all that it starts."""
+@pytest.fixture
+def stubborn():
+    """A script, and the command lines of what it starts: neither the process group nor the environment finds both."""
+    number = random.SystemRandom().randrange(10**9)  # unlike those of others on this machine
+    seconds = (f"300.{number:09}", f"301.{number:09}")
+    script = "trap '' TERM HUP; setsid sleep {} & env -i sleep {} & while true; do sleep 1; done".format(*seconds)
+    return script, [f"sleep\0{each}\0".encode() for each in seconds]
 
 
-def test_what_a_script_leaves_in_the_background_is_ended_when_the_machine_s_process_is_killed(driver):
-    driver.create(asked(driver, boot=boot(kind="script", run=STUBBORN, port=0)), SECRETS)
-    comes(lambda: b"301" in commands())
+def test_what_a_script_leaves_in_the_background_is_ended_when_the_machine_s_process_is_killed(driver, stubborn):
+    script, background = stubborn
+    driver.create(asked(driver, boot=boot(kind="script", run=script, port=0)), SECRETS)
+    comes(lambda: all(map(runs, background)))
     os.kill(folder(driver).started().pid, signal.SIGKILL)
     assert ended(driver).why == "machine process is gone"
-    comes(lambda: b"sleep\x00300" not in commands() and b"sleep\x00301" not in commands())
+    comes(lambda: not any(map(runs, background)))
 
 
-def test_a_script_that_ignores_being_asked_is_killed_after_five_seconds(driver):
-    driver.create(asked(driver, boot=boot(kind="script", run=STUBBORN, port=0)), SECRETS)
-    comes(lambda: b"301" in commands())
+def test_a_script_that_ignores_being_asked_is_killed_after_five_seconds(driver, stubborn):
+    script, background = stubborn
+    driver.create(asked(driver, boot=boot(kind="script", run=script, port=0)), SECRETS)
+    comes(lambda: all(map(runs, background)))
     began = time.monotonic()
     driver.terminate(TOKEN)
     assert time.monotonic() - began > 4
@@ -258,10 +275,12 @@ def test_setup_runs_before_run_with_the_recipe_s_variables_and_secrets(driver):
     assert sighting(driver).progress == ""
 
 
-def test_a_setup_that_takes_long_is_told_as_progress_and_one_that_fails_ends_the_machine(driver):
-    slow = boot(kind="script", port=0, setup="sleep 0.5; exit 3", run="echo never")
+def test_a_setup_that_takes_long_is_told_as_progress_and_one_that_fails_ends_the_machine(driver, tmp_path):
+    seen = tmp_path / "seen"
+    slow = boot(kind="script", port=0, setup=f"while [ ! -e {seen} ]; do sleep 0.1; done; exit 3", run="echo never")
     driver.create(asked(driver, boot=slow), SECRETS)
     comes(lambda: sighting(driver).progress == "setup")
+    seen.touch()
     assert ended(driver).why == "setup exited with status 3"
     assert "never" not in driver.log(TOKEN, 10)
 
@@ -276,8 +295,7 @@ def test_a_script_whose_port_is_taken_is_refused_with_the_mend(driver):
 
 
 def test_a_script_s_port_is_its_own_and_free_for_the_next_one_as_soon_as_it_has_ended(driver):
-    with socket.create_server(("127.0.0.1", 0)) as some:
-        port = some.getsockname()[1]
+    port = free_port()
     serve = f"exec {sys.executable} -m http.server --bind 127.0.0.1 {port}"
     wanted = boot(kind="script", run=serve, port=port)
     for number in (1, 3):
@@ -323,7 +341,8 @@ def test_a_port_is_nobody_else_s_while_the_machine_lives_and_free_afterwards(dri
 def test_the_key_stands_in_no_file_and_in_no_command_line(driver):
     driver.create(asked(driver), SECRETS)
     comes(lambda: engines(driver))
-    commands = b" ".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes(driver))
+    commands = b" ".join(of_process(pid, "cmdline") for pid in processes(driver))
+    assert b"workers.serving." in commands
     assert KEY.encode() not in commands
     assert all(KEY not in file.read_text() for file in folder(driver).path.iterdir())
 
@@ -332,14 +351,18 @@ def test_a_machine_sees_nothing_of_the_bot_s_own_secrets(tmp_path):
     environ = {**os.environ, "SLACK_BOT_TOKEN": "xoxb-secret", "AWS_SECRET_ACCESS_KEY": "s", "HF_TOKEN": "hf"}
     driver = LocalDriver(tmp_path, environ)
     driver.create(asked(driver), SECRETS)
-    seen = b"".join(Path(f"/proc/{pid}/environ").read_bytes() for pid in processes(driver))
-    driver.terminate(TOKEN)
+    try:
+        comes(lambda: engines(driver))
+        seen = b"".join(of_process(pid, "environ") for pid in processes(driver))
+    finally:
+        driver.terminate(TOKEN)
     assert not any(name in seen for name in (b"SLACK_BOT_TOKEN", b"AWS_SECRET", b"HF_TOKEN"))
     assert KEY.encode() in seen
 
 
 def test_others_on_the_machine_may_not_look_into_its_files(driver):
     driver.create(asked(driver), SECRETS)
+    comes(lambda: engines(driver))  # until then it writes files, under temporary names first
     assert stat.S_IMODE(folder(driver).path.stat().st_mode) == 0o700
     assert stat.S_IMODE(driver.machines.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(file.stat().st_mode) & 0o077 == 0 for file in folder(driver).path.iterdir())

@@ -70,14 +70,13 @@ def test_a_half_made_environment_is_made_anew(release, home, machine):
 
 def test_while_another_replica_installs_one_waits_for_it(release, home, machine):
     lock = take(home.with_name("tiny-1.lock"))
-    waiting = threading.Thread(target=install, args=(release, home, machine))
+    waiting = threading.Thread(target=install, args=(release, home, machine), daemon=True)
     waiting.start()
-    time.sleep(0.3)
-    assert machine.progress() == "installing vLLM 1: waiting for another replica that installs it"
+    until(lambda: machine.progress() == "installing vLLM 1: waiting for another replica that installs it")
     home.mkdir()
     (home / WHOLE).touch()
     os.close(lock)
-    waiting.join(5)
+    waiting.join(5 * PATIENCE)
     assert not waiting.is_alive()
     assert not (home / "bin").exists()
 
@@ -104,10 +103,12 @@ def test_pip_does_not_outlive_an_installer_that_is_killed(home, machine):
         f"v._run(('sleep', '302'), CPU, MachineFolder(Path({str(machine.path)!r})), 0, Count(total=None))"
     )
     installer = subprocess.Popen([sys.executable, "-c", code])
-    until(lambda: children(installer.pid))
-    (pip,) = children(installer.pid)
-    os.kill(installer.pid, signal.SIGKILL)
-    installer.wait()
+    try:
+        until(lambda: any(command(child).startswith(b"sleep") for child in children(installer.pid)))
+        (pip,) = children(installer.pid)
+    finally:
+        os.kill(installer.pid, signal.SIGKILL)
+        installer.wait()
     until(lambda: b"302" not in command(pip))
 
 

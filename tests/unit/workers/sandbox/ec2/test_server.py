@@ -268,8 +268,11 @@ def test_a_fault_happens_as_often_as_it_says():
 def test_it_runs_by_itself_until_it_is_told_to_end(tmp_path):
     argv = [sys.executable, "-m", "workers.sandbox.ec2.server", "--port", str(free_port()), "--folder", str(tmp_path)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        said = process.stdout.readline()
-        url = said.rpartition(" ")[2].strip()
-        assert loopback.get(f"{url}/sandbox/calls").json() == {"calls": []}
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        try:
+            said = process.stdout.readline()
+            url = said.rpartition(" ")[2].strip()
+            assert loopback.get(f"{url}/sandbox/calls").json() == {"calls": []}
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10 * PATIENCE) == 0
+        finally:
+            process.kill()

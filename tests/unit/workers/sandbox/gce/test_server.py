@@ -37,13 +37,13 @@ def server(machines):
 
 @pytest.fixture
 def gce(server):
-    with httpx.Client(base_url=f"{server.url}/compute/v1/projects/p") as client:
+    with httpx.Client(base_url=f"{server.url}/compute/v1/projects/p", timeout=5 * PATIENCE) as client:
         yield client
 
 
 @pytest.fixture
 def sandbox(server):
-    with httpx.Client(base_url=f"{server.url}/sandbox") as client:
+    with httpx.Client(base_url=f"{server.url}/sandbox", timeout=5 * PATIENCE) as client:
         yield client
 
 
@@ -279,8 +279,8 @@ def test_as_a_process_it_boots_engines_that_answer_and_takes_them_along(process)
     other = driver.create(request("d1-2", [offer], boot=boot(kind="vllm", port=free_port())), SECRETS)
     comes(lambda: answers(other.address), seconds=20)
     running.terminate()
-    assert running.wait(10) == 0
-    assert not answers(other.address)
+    assert running.wait(10 * PATIENCE) == 0
+    comes(lambda: not answers(other.address))  # an engine is killed with its parent, and ends a moment later
 
 
 def answers(address):
