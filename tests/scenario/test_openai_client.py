@@ -42,6 +42,7 @@ def line(tmp_path_factory):
 def robin(line):
     with Person(line.page) as person:
         assert person.command(GENERAL, f"/mixtral launch {MODEL} as {NAME}")["acked"]
+        person.wait_for_ephemeral("mxk_", timeout=30)  # before, no further key can be made
         yield person
 
 
