@@ -103,7 +103,8 @@ class Line:
         self.bots[-1].deleted(channel, ts)
 
     def bot(self, budgets=LIMITS, **more):
-        lease, watch = timedelta(seconds=1), timedelta(seconds=0.1)
+        # A bot that ends gives its leases back; one that a busy machine holds up must not lose them to another.
+        lease, watch = timedelta(seconds=20), timedelta(seconds=0.1)
         slack = SlackCalls(web_client(BOT_TOKEN, self.settings.api_url), Budgets(self.redis, budgets))
         pool = AnswerPool(
             self.requests, slack, self.redis, askable=self.askable, lease=lease, watch_every=watch, **more
@@ -164,6 +165,16 @@ class Place:
         """The Markdown of the bot's messages in a thread, without the lines below them."""
         said = [m for m in self.robin.messages(channel, thread) if m["user"] == BOT_USER and m["ts"] != thread]
         return ["".join(b["text"] for b in m["blocks"] if b["type"] == "markdown") for m in said]
+
+
+def held(go, how):
+    """A script of an engine that begins its answer when `go` is set."""
+
+    def script(_):
+        assert go.wait(60)
+        return how
+
+    return script
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import httpx
 
 from tests import loopback
 from tests.line import Line
+from tests.patience import PATIENCE
 from tests.person import words
 from workers.clouds.gcp.instance import name_of
 from workers.deployment.log import Log
@@ -134,7 +135,7 @@ class CloudyLine(Line):
         os.kill(pid, signal.SIGTERM)
         children = self.children._children
         at = next(i for i, one in enumerate(children) if one.name == child.name)
-        self.children._running[child.name][0].wait(15)
+        self.children._running[child.name][0].wait(15 * PATIENCE)
         children[at] = child
         self.children._spawn(child)
 

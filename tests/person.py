@@ -268,6 +268,10 @@ class Person:
         """Wait until the app has an open socket."""
         self.wait_for(lambda p: p.state()["socket"]["connected"] > 0, timeout)
 
+    def wait_disconnected(self, timeout: float = 15.0) -> None:
+        """Wait until the app has no socket: that of an app that has just ended would be taken for the next one's."""
+        self.wait_for(lambda p: p.state()["socket"]["connected"] == 0, timeout)
+
     def wait_for_message(
         self,
         channel: str,

@@ -7,6 +7,8 @@ from typing import Literal
 
 from playwright.sync_api import ViewportSize, expect, sync_playwright
 
+from tests.patience import PATIENCE
+
 HERE = Path(__file__).parent
 GEOMETRY = (HERE / "geometry.js").read_text()
 ARGS = (
@@ -24,6 +26,7 @@ LOOKS: tuple[tuple[ViewportSize, Literal["light", "dark"]], ...] = (
     (WIDE, "light"),
     (WIDE, "dark"),
 )
+expect.set_options(timeout=5_000 * PATIENCE)  # otherwise 5 s, which a busy machine may need to draw
 ANSWERED_WITHIN = 150_000.0
 """Milliseconds. A small model sometimes generates up to its limit of tokens."""
 

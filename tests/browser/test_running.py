@@ -19,11 +19,11 @@ COUNT = """() => {
 }"""
 NAME = "steady"
 RECIPE = """\
-engine: {kind: scripted, model: scripted, args: {tokens_per_s: 20, length: 60, thoughts: 10}}
+engine: {kind: scripted, model: scripted, args: {tokens_per_s: 10, length: 60, thoughts: 10}}
 resources: {cpus: 1+, ports: 8000}
 service: {readiness_probe: {path: /health, initial_delay_seconds: 60}}
 """
-"""It thinks for half a second, and answers for three."""
+"""It thinks for a second, and answers for six: a person on a busy machine must be able to stop it before its end."""
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 """A picture of one pixel."""
 

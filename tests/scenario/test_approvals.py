@@ -23,6 +23,7 @@ slack, robin, ada = commands.slack, commands.robin, commands.ada
 @pytest.fixture
 def bot(redis, slack, robin, tmp_path):
     rungs = ladder(offer("gcp r-a", 22), offer("aws use1-az1", 40))
+    robin.wait_disconnected()
     it = commands.Bot(redis, slack, tmp_path, ladder=lambda *_: (rungs, ""))
     robin.wait_connected()
     yield it
@@ -111,6 +112,7 @@ def test_an_approved_launch_starts_and_a_denied_one_does_not_and_each_is_told(bo
     assert "The reason: Use" in words(in_dm(robin, "denied it"))
     assert names(bot) == ["big"]
     assert bot.context.direct_requests.all() == []
+    robin.wait_for(lambda _: any(one[1] == "modal deny" for one in audited(bot)))  # it is written after the deed
     found = audited(bot)
     [approved] = [one for one in found if one[1] == "button approve"]
     assert approved[:3] == (ADA, "button approve", "done")

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.builders.logs import append
 from tests.builders.story import Story
 from tests.composed import SERVICES, composed_haproxy
 from tests.fakes.haproxy import Gateway, GatewayDown, Replica, connects, wait_for
+from tests.patience import PATIENCE
 from workers.deployment.events import (
     FIRST_KEY,
     EndpointPublished,
@@ -86,10 +88,12 @@ class Attached(Gateway):
 
 @pytest.fixture
 def replicas():
-    started = [Replica("r1"), Replica("r2"), Replica("r3")]
-    yield started
-    for replica in started:
-        replica.end()
+    with ExitStack() as ends:
+        started = []
+        for name in ("r1", "r2", "r3"):
+            started.append(Replica(name))
+            ends.callback(started[-1].end)
+        yield started
 
 
 @pytest.fixture
@@ -101,9 +105,9 @@ def attached(tmp_path, redis, valkey_url, replicas):
     for replica in replicas[:2]:
         story.asked().created(f"http://{replica.address}").ready()
     append(redis, story)
-    attached.start_haproxy()
-    attached.start_gateway()
     try:
+        attached.start_haproxy()
+        attached.start_gateway()
         wait_for(lambda: attached.has(EndpointPublished), "the gateway has opened the route")
         wait_for(lambda: attached.everybody() == {"r1", "r2"}, "both replicas answer")
         yield attached
@@ -185,7 +189,7 @@ def test_haproxy_does_not_begin_with_a_table_of_long_ago(attached):
 
 def test_a_second_gateway_on_the_folder_says_that_there_is_one(attached):
     argv = (sys.executable, "-m", "bot.cli", "gateway")
-    second = subprocess.run(argv, env=attached.env, capture_output=True, text=True, timeout=30, check=False)
+    second = subprocess.run(argv, env=attached.env, capture_output=True, text=True, timeout=30 * PATIENCE, check=False)
     assert second.returncode == 2
     assert "Another gateway uses" in second.stderr
     assert attached.everybody() == {"r1", "r2"}
@@ -194,7 +198,7 @@ def test_a_second_gateway_on_the_folder_says_that_there_is_one(attached):
 def test_a_second_gateway_on_another_computer_says_where_the_first_one_is(attached, tmp_path):
     argv = (sys.executable, "-m", "bot.cli", "gateway")
     env = attached.env | {"MIXTRAL_GATEWAY_FOLDER": str(tmp_path), "MIXTRAL_GATEWAY_BIND": f"127.0.0.1:{free_port()}"}
-    second = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=90, check=False)
+    second = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=200, check=False)
     assert second.returncode == 2
     assert "Another gateway runs already, on " in second.stderr
     assert str(attached.folder) in second.stderr
@@ -221,7 +225,7 @@ def test_a_request_of_a_dead_only_replica_waits_for_the_next_one(attached, repli
     third = attached.story.asked().created(f"http://{replicas[2].address}").events[-2:]
     attached.log.record(attached.story.id, attached.log.version(attached.story.id), third)
     attached.tell(ReplicaReady, attempt=3, address=f"http://{replicas[2].address}")
-    asked.join(20)
+    asked.join(20 * PATIENCE)
     assert answers[0][0] == 200
     assert answers[0][2]["replica"] == "r3"
 
@@ -240,8 +244,8 @@ def test_haproxy_that_is_killed_comes_back_with_the_whole_table_of_today(attache
 def test_haproxy_waits_for_its_files(tmp_path, redis, valkey_url):
     folder = Path(tempfile.mkdtemp(prefix="gw-"))
     attached = Attached(folder, tmp_path, redis, valkey_url)
-    attached.start_haproxy()
     try:
+        attached.start_haproxy()
         time.sleep(0.3)
         assert not connects(attached.port)
         attached.start_gateway()

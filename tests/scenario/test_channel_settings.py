@@ -145,7 +145,7 @@ def test_the_launcher_sets_a_channel_by_a_form_and_the_channel_reads_what_was_se
     place.robin.press_in(opened(place.robin), "config_reset")
     place.robin.wait_for_message(MIXTRAL, "reset the settings of this channel to the defaults")
     assert len(place.robin.messages(MIXTRAL)) == before + 1, "what changes nothing is not announced"
-    assert "reset to the defaults" in words(place.robin.modals()[-1])
+    place.robin.wait_for(lambda p: "reset to the defaults" in words(p.modals()[-1]))
     assert ChannelStore(place.redis).of(MIXTRAL, ROBIN) == ChannelSettings(changed_by=ROBIN)
 
 

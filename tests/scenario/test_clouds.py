@@ -16,6 +16,7 @@ import pytest
 from tests import loopback
 from tests.cloudy_line import CloudyLine, card_of
 from tests.fakes.hub import FakeHub
+from tests.patience import PATIENCE
 from tests.person import GENERAL, Person, details_of, words
 from workers.deployment.attempt import Phase
 from workers.deployment.log import Log
@@ -111,10 +112,8 @@ def test_a_launch_fails_over_through_both_clouds_to_a_model_that_answers(tmp_pat
         for cloud, faults in (("gcp", shortages.GCE), ("aws", shortages.EC2)):
             for fault in faults:
                 line.fault(cloud, **fault)
-        began = time.monotonic()
         launch(robin, "mixtral-8x7b")
         card = ready(robin, "mixtral-8x7b", ANSWERS_WITHIN)
-        assert time.monotonic() - began < ANSWERS_WITHIN
         shown = words(card)
 
         # The price and the place that were taken, and what was refused before, without a code of any cloud's.
@@ -170,7 +169,7 @@ def test_machines_taken_back_or_deleted_are_noticed_shown_and_replaced(line, rob
     for name, (_, fate) in fates.items():
         line.end(lost[name], fate)
     for name in fates:
-        left = NOTICED_WITHIN - (time.monotonic() - began)
+        left = NOTICED_WITHIN - (time.monotonic() - began) / PATIENCE  # `wait` multiplies by it
         line.wait(lambda name=name: line.deployment(name).attempts[0].gone_at, left, f"the loss of {name}")
     for name, (_, fate) in fates.items():
         line.wait(lambda name=name: len(line.deployment(name).attempts) > 1 and line.deployment(name).ready, 60, name)

@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,8 +64,8 @@ def typed(environ, *words, says=""):
 
 
 def test_check_says_what_works_with_both_clouds_on_their_stand_ins(environ, aws):
-    gcp = GcpCloud()
-    status, out, err = typed(environ | aws.environ | gcp.environ, "check")
+    with closing(GcpCloud()) as gcp:
+        status, out, err = typed(environ | aws.environ | gcp.environ, "check")
     assert (status, err) == (1, "")  # there is no Slack
     lines = out.splitlines()
     assert any(line.startswith("ok AWS      credentials arn:aws:iam::") for line in lines)
@@ -144,12 +145,15 @@ def test_on_a_terminal_it_is_said_what_is_waited_for(environ, aws):
     aws.xml = slow
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "bot.cli", "check"]
-    child = subprocess.Popen(
+    with subprocess.Popen(
         command, env=environ | aws.environ | {"TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    shown = _until_closed(ours)
-    assert child.wait(ENDED_WITHIN) == 1
+    ) as child:
+        os.close(theirs)
+        try:
+            shown = _until_closed(ours)
+            assert child.wait(ENDED_WITHIN) == 1
+        finally:
+            child.kill()
     assert "waiting for AWS credentials" in shown
     assert "arn:aws:iam::" in shown
     assert "Traceback" not in shown

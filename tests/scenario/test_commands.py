@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -140,9 +141,10 @@ class Bot:
         return self.running.put(name, "http://127.0.0.1:1", MIXTRAL, user=ROBIN)
 
     def idle(self):
-        """Wait until no command or press is being worked on."""
-        for working in [self._later.submit(time.sleep, 0.05) for _ in range(WORKERS)]:
-            working.result()
+        """Wait until no command or press is being worked on: all threads meet."""
+        met = threading.Barrier(WORKERS)
+        for free in [self._later.submit(met.wait, 60) for _ in range(WORKERS)]:
+            free.result()
 
     def close(self):
         self._close()
@@ -170,6 +172,7 @@ def ada(slack):
 
 @pytest.fixture
 def bot(redis, slack, robin, tmp_path):
+    robin.wait_disconnected()
     it = Bot(redis, slack, tmp_path)
     robin.wait_connected()
     yield it
@@ -180,6 +183,13 @@ def answered(person, text, channel=MIXTRAL):
     """What a command is answered with, which only its caller sees."""
     before = {m["ts"] for m in person.ephemerals(channel)}
     assert person.command(channel, text)["acked"]
+    return words(person.wait_for_ephemeral(lambda m: m["ts"] not in before, channel=channel))
+
+
+def pressed(person, message, button, channel=MIXTRAL):
+    """What a press is answered with, which only its person sees: no word of an earlier test."""
+    before = {m["ts"] for m in person.ephemerals(channel)}
+    person.press(message, button)
     return words(person.wait_for_ephemeral(lambda m: m["ts"] not in before, channel=channel))
 
 
@@ -258,9 +268,10 @@ def test_a_redis_that_is_frozen_does_not_cost_the_ack_and_the_outcome_follows(bo
 def test_a_click_is_acked_while_redis_is_frozen(bot, redis, robin):
     bot.card("fast")
     shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    before = {m["ts"] for m in robin.ephemerals(MIXTRAL)}
     with frozen(redis):
         assert robin.press(shown, "card_endpoint")["ok"]
-    robin.wait_for_ephemeral("mxk_", channel=MIXTRAL)
+    robin.wait_for_ephemeral(lambda m: m["ts"] not in before and "mxk_" in words(m), channel=MIXTRAL)
 
 
 def test_what_is_asked_before_an_ack_gives_up_in_time(redis, valkey_url, slack):
@@ -296,12 +307,11 @@ def test_the_key_is_shown_to_its_launcher_and_to_nobody_else(bot, robin, ada):
 def test_the_cards_buttons_answer_only_who_pressed_them(bot, robin, ada):
     bot.card("fast")
     shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
-    robin.press(shown, "card_endpoint")
-    assert robin.wait_for_ephemeral("mxk_")
-    ada.press(shown, "card_endpoint")
-    assert "mxk_" not in words(ada.wait_for_ephemeral(f"<@{ROBIN}> launched"))
-    ada.press(shown, "card_down")
-    assert ada.wait_for_ephemeral("may end it")
+    assert "mxk_" in pressed(robin, shown, "card_endpoint")
+    said = pressed(ada, shown, "card_endpoint")
+    assert f"<@{ROBIN}> launched" in said
+    assert "mxk_" not in said
+    assert "may end it" in pressed(ada, shown, "card_down")
 
 
 @pytest.mark.parametrize("button", ["card_details", "card_logs"], ids=["of this version", "of the version before"])
@@ -334,8 +344,7 @@ def test_the_details_of_a_card_open_where_it_was_pressed_and_can_be_refreshed(bo
 def test_only_who_may_end_it_is_asked_and_it_ends_once_they_say_so(bot, robin, ada):
     bot.card("fast")
     shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
-    ada.press(shown, "card_down")
-    assert ada.wait_for_ephemeral("may end it")
+    assert "may end it" in pressed(ada, shown, "card_down")
     assert ada.modals() == []
     robin.press(shown, "card_down")
     [view] = robin.wait_for(lambda p: p.modals())
@@ -361,8 +370,7 @@ def test_who_confirms_the_end_of_what_is_gone_is_told_so_in_the_window(bot, robi
 def test_the_modal_scales_and_says_what_is_wrong_beside_its_field(bot, robin, ada):
     bot.card("fast")
     shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
-    ada.press(shown, "card_scale")
-    assert ada.wait_for_ephemeral("may scale it")
+    assert "may scale it" in pressed(ada, shown, "card_scale")
     assert ada.modals() == []
     robin.press(shown, "card_scale")
     [view] = robin.wait_for(lambda p: p.modals())
@@ -388,8 +396,7 @@ def test_a_button_of_a_deployment_long_gone_is_answered(bot, robin):
     id_ = bot.card("gone")
     shown = robin.wait_for_message(MIXTRAL, lambda m: id_ in str(m["blocks"]))
     bot.redis.flushall()
-    robin.press(shown, "card_down")
-    assert robin.wait_for_ephemeral("its log no longer exists")
+    assert "its log no longer exists" in pressed(robin, shown, "card_down")
 
 
 def test_the_home_tab_shows_what_runs_and_its_buttons_open_modals(bot, robin):
@@ -472,7 +479,7 @@ def test_what_a_mention_may_not_do_is_done_by_one_press_of_the_button_in_its_ans
     robin.wait_for_ephemeral("from 1 replica to 5")
     robin.press(end, "do_command")
     robin.wait_for_ephemeral("Ending *fast*")
-    assert {s.name: s.stopped_by for s in bot.requests.all()} == {"fast": ROBIN, "x": None}
+    robin.wait_for(lambda _: {s.name: s.stopped_by for s in bot.requests.all()} == {"fast": ROBIN, "x": None})
     assert bot.answers.asked == []
 
 

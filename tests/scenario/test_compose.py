@@ -80,7 +80,8 @@ def test_what_the_compose_file_starts_launches_a_model_that_answers_through_hapr
         assert PUBLIC in words(card)
         line.wait(lambda: answered(line, "scripted"), 30, "the test completion, through the address inside")
         robin.command(GENERAL, "/mixtral ask Name three condiments.")
-        asked = robin.wait_for_message(GENERAL, lambda m: "Name three condiments." in words(m))["ts"]
+        # By these words: the card's curl has the question, too, and the card the test completion.
+        asked = robin.wait_for_message(GENERAL, "asks *scripted*")["ts"]
         robin.wait_for_message(GENERAL, lambda m: "comes from a script" in words(m), thread_ts=asked, timeout=30)
         robin.end(GENERAL, "scripted")
         robin.wait_for(lambda _: not line.machines(), 30)

@@ -1,6 +1,7 @@
 """The follower on a real Valkey and the Slack stand-in: one card a deployment, and the right one, whatever happens."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -31,12 +32,14 @@ from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.recipes import MIXTRAL
 from tests.builders.story import Story
-from tests.mortal_follower import LEASE
+from tests.patience import PATIENCE
 from tests.person import ADA, GENERAL, ROBIN, Person, words
 from workers.api import Deployments
 from workers.deployment.events import Clock, Place
 
 ROOT = Path(__file__).parents[2]
+LEASE = timedelta(seconds=20)
+"""A follower that ends gives it back. One that a busy machine holds up must not lose it: it would begin anew."""
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ class Running:
 
     def __exit__(self, *_):
         self._stop.set()
-        self._thread.join(timeout=20)
+        self._thread.join(timeout=20 * PATIENCE)
         self._redis.close()
 
 
@@ -319,8 +322,17 @@ def test_the_elapsed_time_goes_on_while_nothing_else_happens(redis, robin, follo
     told = Story("fast", at=datetime.now(UTC), place=Place(team="T0SANDBOX01", channel=GENERAL, user=ROBIN))
     append(redis, told.planned().asked().created())
     with follow():
-        card(robin, "fast is starting")
-        card(robin, "5 s so far")
+        first = card(robin, "fast is starting")
+        since = elapsed(first)
+        # Not at one certain time: on a busy machine an update may be left out.
+        robin.wait_for(lambda p: any(elapsed(m) >= since + 5 for m in of_kind(p, "mixtral_card")), 20)
+        assert card(robin, "fast is starting")["ts"] == first["ts"]
+
+
+def elapsed(message):
+    """The seconds of the first replica that a card shows; 0 in the first one."""
+    found = re.search(r"\b(?:(\d+) min )?(\d+) s so far", words(message))
+    return int(found[1] or 0) * 60 + int(found[2]) if found else 0
 
 
 def test_cards_of_which_only_the_cost_changes_use_a_part_of_the_budget_and_a_change_is_shown_before(
@@ -391,9 +403,8 @@ def test_a_card_that_somebody_deleted_is_posted_once_more_and_then_left_alone(re
         first = card(robin, "fast is looking")
         client.chat_delete(channel=GENERAL, ts=first["ts"])
         append(redis, told.created())
-        second = robin.wait_for(lambda p: next(iter(of_kind(p, "mixtral_card")), None))
+        second = card(robin, "fast is starting")
         assert second["ts"] != first["ts"]
-        assert "fast is starting" in words(second)
         client.chat_delete(channel=GENERAL, ts=second["ts"])
         append(redis, told.ready().published())
         time.sleep(2)
@@ -600,11 +611,11 @@ def test_a_redis_that_lost_the_position_is_no_reason_to_post_again(redis, robin,
 def test_killed_at_any_call_the_follower_leaves_one_card_to_its_successor(redis, robin, slack, follow, lives):
     append(redis, story().served())
     command = [sys.executable, "-m", "tests.mortal_follower", follow().url, slack.api_url, str(lives)]
-    mortal = subprocess.Popen(command, cwd=ROOT)
-    try:
-        mortal.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        mortal.kill()
+    with subprocess.Popen(command, cwd=ROOT) as mortal:
+        try:
+            mortal.wait(timeout=20 * PATIENCE)
+        finally:
+            mortal.kill()
     with follow():
         seen = card(robin, "fast is ready", "mustard")
         robin.wait_for(lambda p: of_kind(p, "mixtral_ready"))

@@ -28,11 +28,14 @@ NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 @pytest.fixture
 def gateway():
     folder = Path(tempfile.mkdtemp(prefix="gw-"))  # short: sockets live in it
-    started = Gateway(folder).start()
-    started.converge(route("d1"))
-    yield started
-    started.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    started = Gateway(folder)
+    try:
+        started.start()
+        started.converge(route("d1"))
+        yield started
+    finally:
+        started.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ def robin(people):
 
 @pytest.fixture
 def bot(redis, slack, robin, tmp_path):
+    robin.wait_disconnected()
     it = Bot(redis, slack, tmp_path, planner())
     robin.wait_connected()
     yield it

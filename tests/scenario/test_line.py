@@ -129,7 +129,7 @@ def test_without_a_usable_cloud_the_card_shows_the_ladder_and_what_mends_it(line
     assert "aws configure" in shown or "AWS_ACCESS_KEY_ID" in shown
     assert line.machines() == []
     robin.command(GENERAL, "/mixtral launch mixtral-8x7b as again")  # the name is free, nothing is half-made
-    card(robin, "again", "credentials")
+    card(robin, "again could not be launched", "credentials")  # the other card has a button "Launch again…"
     line.wait(lambda: not line.redis().hgetall("mixtral:names"), 10, "the end of it")
 
 

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.patience import PATIENCE
 from workers.sandbox.valkey import free_port
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(300)]
@@ -48,14 +50,14 @@ def environ(tmp_path, cloud):
     argv = [sys.executable, "-m", f"workers.sandbox.{STAND_INS[cloud]}.server", "--port", str(port)]
     server = subprocess.Popen([*argv, "--folder", str(tmp_path / "cloud")], env=env)
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 30 * PATIENCE
         while not _answers(port):
             assert time.monotonic() < until
             time.sleep(0.1)
         yield env
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(20 * PATIENCE)
 
 
 def _answers(port):
@@ -65,20 +67,26 @@ def _answers(port):
         return False
 
 
+@contextmanager
 def live(environ, *arguments):
-    return subprocess.Popen(
+    """The process of a person's command, of which nothing is left afterwards."""
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.live.clouds", *arguments],
         env=environ,
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_first_launch_answers_ends_its_machine_and_tells_what_it_cost(environ, cloud):
-    process = live(environ, cloud, "--yes")
-    said, _ = process.communicate(timeout=120)
+    with live(environ, cloud, "--yes") as process:
+        said, _ = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert "asked through the gateway" in said
     assert "the machines cost about 0.0" in said
@@ -88,7 +96,8 @@ def test_a_first_launch_answers_ends_its_machine_and_tells_what_it_cost(environ,
 
 @pytest.mark.parametrize("cloud", ["aws"], indirect=True)
 def test_the_policy_of_the_guide_allows_every_call_that_was_made(environ, cloud):
-    live(environ, cloud, "--yes").communicate(timeout=120)
+    with live(environ, cloud, "--yes") as process:
+        process.communicate(timeout=240)
     calls = httpx.get(f"{environ['AWS_ENDPOINT_URL']}/sandbox/calls").json()["calls"]
     made = {f"{call['service']}:{call['action']}" for call in calls} - {"sts:GetCallerIdentity"}  # needs no permission
     assert "ec2:TerminateInstances" in made
@@ -107,54 +116,51 @@ def allowed():
 
 
 def test_after_ctrl_c_no_machine_is_left(environ, cloud):
-    process = live(environ, cloud, "--yes")
     said = []
-    for line in process.stdout:
-        said.append(line)
-        if "MachineCreated" in line:
-            process.send_signal(signal.SIGINT)
-    process.stdout.close()
-    assert process.wait(60) == 130, "".join(said)
+    with live(environ, cloud, "--yes") as process:
+        for line in process.stdout:
+            said.append(line)
+            if "MachineCreated" in line:
+                process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, "".join(said)
     assert "no machine of installation" in said[-1]
 
 
 def test_no_machine_is_left_where_the_private_redis_dies_before_the_end(environ, cloud):
-    process = live(environ, cloud, "--yes")
     said = []
-    for line in process.stdout:
-        said.append(line)
-        if "MachineCreated" in line:
-            os.kill(child_of(process, "valkey"), signal.SIGKILL)
-            process.send_signal(signal.SIGINT)
-    process.stdout.close()
-    assert process.wait(60) == 130, "".join(said)
+    with live(environ, cloud, "--yes") as process:
+        for line in process.stdout:
+            said.append(line)
+            if "MachineCreated" in line:
+                os.kill(child_of(process, "valkey"), signal.SIGKILL)
+                process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, "".join(said)
     assert "no machine of installation" in said[-1], "".join(said)
 
 
 def child_of(process, name):
     """The id of a child process by a part of its program's name."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return next(int(pid) for pid in children if name in Path(f"/proc/{pid}/exe").readlink().name)
+    for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        with suppress(OSError):  # another child has ended meanwhile
+            if name in Path(f"/proc/{pid}/exe").readlink().name:
+                return int(pid)
+    raise AssertionError(f"there is no {name}")
 
 
 def test_what_a_killed_run_left_is_ended_later(environ, cloud):
-    process = live(environ, cloud, "--yes")
-    for line in process.stdout:
-        if "MachineCreated" in line:
-            process.kill()
-            break
-    process.stdout.close()
-    process.wait(20)
-    ending = live(environ, cloud, "--end")
-    said, _ = ending.communicate(timeout=60)
+    with live(environ, cloud, "--yes") as process:
+        assert any("MachineCreated" in line for line in process.stdout)
+        process.kill()
+    with live(environ, cloud, "--end") as ending:
+        said, _ = ending.communicate(timeout=60 * PATIENCE)
     assert ending.returncode == 0, said
     assert "ending " in said
     assert "no machine of installation" in said.splitlines()[-1]
 
 
 def test_nothing_is_launched_where_a_check_fails(environ, cloud):
-    process = live(environ | {"MIXTRAL_ALLOW_CIDRS": "nonsense"}, cloud, "--yes")
-    said, _ = process.communicate(timeout=60)
+    with live(environ | {"MIXTRAL_ALLOW_CIDRS": "nonsense"}, cloud, "--yes") as process:
+        said, _ = process.communicate(timeout=60 * PATIENCE)
     assert process.returncode == 1
     assert "MachineCreated" not in said
     assert "Traceback" not in said

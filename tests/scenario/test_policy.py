@@ -22,6 +22,7 @@ COOKS_END = COOKS_LOOK.replace("ask", "ask, end")
 
 @pytest.fixture
 def bot(redis, slack, robin, tmp_path):
+    robin.wait_disconnected()
     it = commands.Bot(redis, slack, tmp_path, ladder=lambda *_: (ladder(offer("gcp r-a", 1)), ""))
     robin.wait_connected()
     yield it

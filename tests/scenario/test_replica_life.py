@@ -183,15 +183,14 @@ def test_a_replica_that_answers_its_probe_and_no_completion_is_given_up_with_wha
 
 @pytest.mark.parametrize("recipe", ["own-key", "own-key-plain-probe"])
 def test_an_engine_with_a_key_of_its_recipe_s_own_is_never_ready_and_the_card_says_what_to_change(eye, recipe):
-    before, began = machines_ever(eye.line), time.monotonic()
+    before = machines_ever(eye.line)
     mend = "this engine asks for another key than VLLM_API_KEY: start it in run with --api-key $VLLM_API_KEY"
     launched(eye, recipe, f"{recipe} failed", "No replica is ready")
     assert mend in eye.card(recipe).replace("`", "")
     assert "Not applied as written" in details_of(eye.person, eye.cards(recipe)[0])
     assert AUTH_TOKEN not in eye.card(recipe)
     assert eye.line.machines() == []
-    assert machines_ever(eye.line) - before == 1
-    assert time.monotonic() - began < 40, "and not two initial delays of 20 min"
+    assert machines_ever(eye.line) - before == 1  # within what `launched` waits, and not two initial delays of 20 min
 
 
 def test_a_replica_that_fails_now_and_then_serves_on_and_its_own_words_reach_the_client(eye):
@@ -226,7 +225,7 @@ def test_a_replica_that_crashes_again_and_again_is_backed_off_beside_one_that_an
         assert eye.ask(key).status_code == 200
         assert [m.machine.token for m in eye.line.machines()] == [healthy]
     assert machines_ever(eye.line) == before
-    assert eye.table_is_right()
+    eye.line.wait(eye.table_is_right, 5, "the gateway's table")
 
     # Whoever scales asks anew, and need not wait.
     eye.person.command(GENERAL, "/mixtral scale loop 1")

@@ -3,20 +3,21 @@
 import json
 import threading
 import time
+from contextlib import contextmanager, nullcontext
 
 import httpx
 import pytest
 
 from tests.eye import CHAT, Eye
 from tests.line import Line
-from tests.person import GENERAL, Person
+from tests.person import GENERAL, Person, words
 
-HOLD = 12
-"""Seconds that a request waits for a replica."""
+HOLD = 20
+"""Seconds that a request waits for a replica, which a busy machine takes long to start."""
 
 BUFFER = 16_384
 
-WORDS = 60
+WORDS = 120
 """Of an answer of the recipe `streaming`."""
 
 
@@ -38,11 +39,13 @@ def launch(eye):
     """Launch a recipe under a name, wait for its first replica, and end it after the test."""
     names = []
 
-    def launched(recipe, name, *, ready=1):
+    def launched(recipe, name, *, ready=1, awake=False):
+        """`awake`: with a request once a second, without which it may scale to zero before it was seen."""
         eye.person.command(GENERAL, f"/mixtral launch {recipe} as {name} --replicas {max(ready, 1)}")
         names.append(name)
         if ready:
-            stands(eye, name, ready, "is ready", "Test completion")
+            key = eye.key(name) if awake else None
+            stands(eye, name, ready, "is ready", "Test completion", asking=key)
         return eye.key(name)
 
     yield launched
@@ -51,15 +54,27 @@ def launch(eye):
         eye.line.wait(lambda name=name: eye.card(name, "is down"), 30, f"the end of {name}")
 
 
-def stands(eye, name, replicas, *said, within=30):
-    """Wait until so many machines run, the gateway has them, and the card says so; what it says."""
+def stands(eye, name, replicas, *said, within=30, asking=None):
+    """Wait until so many machines run, the gateway has them, and the card says so; what it says.
+
+    `asking`: a key with which it is asked meanwhile, so that it does not scale to zero before a busy machine shows it.
+    """
     said = ("is scaled to zero", *said) if replicas == 0 else (f"{replicas} of {replicas} ready", *said)
 
     def right():
         there = len(eye.line.machines()) == replicas and eye.table_is_right()
         return eye.card(name, *said) if there else None
 
-    return eye.line.wait(right, within, f"{replicas} replicas of {name}")
+    with kept_awake(eye, asking) if asking else nullcontext():
+        return eye.line.wait(right, within, f"{replicas} replicas of {name}")
+
+
+@contextmanager
+def kept_awake(eye, key):
+    """Asks once in two seconds, which is too seldom for a second replica."""
+    with Asking(eye, key) as asking:
+        asking.pace(0.5)
+        yield
 
 
 def refused(answer, *said):
@@ -118,10 +133,10 @@ def test_a_replica_that_drains_is_taken_back_where_one_is_wanted_again(eye, laun
 
 
 def test_a_request_that_finds_no_replica_wakes_one_and_is_answered_by_it(eye, launch):
-    key = launch("elastic", "sleeper")
+    key = launch("elastic", "sleeper", awake=True)
     stands(eye, "sleeper", 0, "no request for 4 s", "The next request starts one")
     assert eye.ask(key, timeout=HOLD + 10).status_code == 200
-    stands(eye, "sleeper", 1)
+    stands(eye, "sleeper", 1, asking=key)
 
     # A body that does not fit the buffer cannot be asked a second time: its client has to, and finds the replica.
     stands(eye, "sleeper", 0)
@@ -142,9 +157,10 @@ def test_a_request_waits_no_longer_for_a_replica_than_the_limit(eye, launch):
 
 @pytest.mark.parametrize(("replicas", "said"), [(6, "at most 5 replicas"), (-1, "0"), (1000, "5")])
 def test_a_number_out_of_bounds_is_refused_with_the_bounds(eye, launch, replicas, said):
-    launch("elastic", f"bound{abs(replicas)}")
+    launch("elastic", f"bound{abs(replicas)}", awake=True)
+    before = {m["ts"] for m in eye.person.ephemerals(GENERAL)}
     eye.person.command(GENERAL, f"/mixtral scale bound{abs(replicas)} {replicas}")
-    eye.person.wait_for_ephemeral(said)
+    eye.person.wait_for_ephemeral(lambda m: m["ts"] not in before and said in words(m), channel=GENERAL)
     assert len(eye.line.machines()) <= 1
 
 

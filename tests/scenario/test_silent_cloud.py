@@ -1,6 +1,7 @@
 """Launches on the clouds' stand-ins that answer late, or never."""
 
 from collections import Counter
+from contextlib import closing
 
 import pytest
 
@@ -14,7 +15,8 @@ from workers.deployment.log import Log
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(600)]
 
-WITHIN = 20.0
+WITHIN = 28.0
+"""Seconds: 15 pass before the next rung is asked; a launch that waits for the silent call takes its timeout of 30."""
 SLOW = 2.0
 
 
@@ -23,28 +25,26 @@ def kinds(redis, id_, kind):
 
 
 def test_a_launch_of_which_one_call_of_gce_is_silent_for_ever_ends_on_the_next_rung(redis):
-    gcp = GcpCloud()
     usable = rungs("gcp")
     first = usable[0].offer
-    gcp.fault("slow", machine_type=first.instance_type, seconds=3600, times=1)
-    state, _ = launched(redis, {"gcp": gcp.driver}, usable)
+    with closing(GcpCloud()) as gcp:
+        gcp.fault("slow", machine_type=first.instance_type, seconds=3600, times=1)
+        state, _ = launched(redis, {"gcp": gcp.driver}, usable)
     (made,) = kinds(redis, state.id, MachineCreated)
     assert (made.at - kinds(redis, state.id, LaunchIntended)[0].at).total_seconds() <= WITHIN
     silent, taken = state.attempts[0], state.live[-1]
     assert (taken.beside, taken.replica) == (silent.number, silent.replica)
     assert taken.offer.region != first.region
     assert silent.phase in (Phase.PROVISIONING, Phase.SHUTTING_DOWN, Phase.ENDED)
-    gcp.close()
 
 
 def test_a_dry_ladder_on_an_aws_that_takes_2_seconds_a_call_takes_no_45(redis):
-    aws = AwsCloud()
-    for code in ("L-417A185B", "L-DB2E81BA"):
-        aws.quota(code, 0)
-    aws.fault("slow", action="*", seconds=SLOW)
-    state, took = launched(redis, {"aws": aws.driver}, rungs("aws", recipe="mixtral-8x7b"), recipe="mixtral-8x7b")
-    calls = Counter(call["action"] for call in aws.calls())
-    aws.close()
+    with closing(AwsCloud()) as aws:
+        for code in ("L-417A185B", "L-DB2E81BA"):
+            aws.quota(code, 0)
+        aws.fault("slow", action="*", seconds=SLOW)
+        state, took = launched(redis, {"aws": aws.driver}, rungs("aws", recipe="mixtral-8x7b"), recipe="mixtral-8x7b")
+        calls = Counter(call["action"] for call in aws.calls())
     assert state.exhausted is not None
     assert took <= 45, f"{took:.0f} s, {calls}"
     assert calls["GetServiceQuota"] * SLOW > 45, "one call after the other would take longer"

@@ -137,6 +137,7 @@ def test_an_answer_is_regenerated_once_however_often_it_is_pressed_and_though_re
     [first] = ours(place, MIXTRAL, ts)
     place.redis.delete(f"mixtral:texts:{MIXTRAL}:{ts}")
     place.robin.press(first, "answer_again")
+    place.robin.wait_for(lambda _: len(engine.asked) == 2)
     place.settled()
     again = GivenAnswers(place.redis).get(QuestionKey(f"{MIXTRAL}:{ts}"))
     assert again.question.text == "", "the text stands in Slack alone"
@@ -283,11 +284,11 @@ def test_where_slack_refuses_the_new_blocks_an_answer_has_ordinary_buttons(place
     engine.script = lambda _: {"thoughts": ["Hm. " * 60], "tokens": ["Mustard."], "delay": 0.5}
     method = "chat.update" if channel == MIXTRAL else "chat.stopStream"
     for refusals in (1, 0):
-        ts = place.robin.say(channel, "@mixtral Hello")
-        place.answer(ts, "Mustard.", channel=channel)
         before = len(refused(place, method))
         if refusals:
-            place.robin.fault("refuse", method=method, error="invalid_blocks")
+            place.robin.fault("refuse", method=method, error="invalid_blocks", block="context_actions")
+        ts = place.robin.say(channel, "@mixtral Hello")
+        place.answer(ts, "Mustard.", channel=channel)
         place.settled()
         [answer] = ours(place, channel, ts)
         assert [b["type"] for b in answer["blocks"]] == ["markdown", "context", "actions"]

@@ -1,5 +1,6 @@
 """What ends an answer early: Stop, a deleted question, an app that is gone. And how the session of a thread ends."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from bot.prompting.channel_store import ChannelStore
 from bot.prompting.store import QUESTIONS
 from bot.sandbox.seed import BOT_USER
 from bot.slack.budgets import LIMITS, MethodBudget
-from tests.answering import engine, line, place, slack
+from tests.answering import engine, held, line, place, slack
 from tests.fakes.upstream import DEFAULT
 from tests.person import ADA, MIXTRAL, ROBIN, words
 
@@ -38,7 +39,7 @@ def test_stop_ends_an_answer_that_another_process_writes_and_nothing_more_is_pos
     place.bot()
     ts = place.robin.say(channel, "@mixtral Hello")
     place.answer(ts, "slow", channel=channel)
-    assert place.robin.session(channel, ts) == "processing"
+    place.robin.wait_for(lambda p: p.session(channel, ts) == "processing")
     place.bot()  # which receives the event
     place.robin.press_stop(channel, ts)
     ended(place, engine)
@@ -85,17 +86,19 @@ def test_what_was_shown_of_an_answer_that_was_stopped_at_its_end_is_what_the_mod
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: {"text": "One two three", "delay": 0.2}
     place.bot(budgets=WIDE)
-    place.robin.fault("rate_limited", method="chat.update", seconds=2)
+    place.robin.fault("rate_limited", method="chat.update", seconds=5)
     ts = place.robin.say(MIXTRAL, "@mixtral Count")
     place.answer(ts, "One")
     place.robin.wait_for(lambda _: engine.asked and not engine.open)
     place.robin.press_stop(MIXTRAL, ts)
     place.settled()
+    [shown] = place.markdown(ts)  # on a busy machine more than the first word may have been posted
+    assert "three" not in shown
     engine.script = lambda _: {}
     place.robin.say(MIXTRAL, "And now?", ts)
     place.answer(ts, DEFAULT)
     said = [(m["role"], m["content"]) for m in engine.asked[-1]["messages"]]
-    assert said == [("user", "Count"), ("assistant", "One"), ("user", "And now?")]
+    assert said == [("user", "Count"), ("assistant", shown), ("user", "And now?")]
 
 
 def test_a_stop_that_slack_repeats_does_not_end_the_next_answer(place, engine):
@@ -109,7 +112,7 @@ def test_a_stop_that_slack_repeats_does_not_end_the_next_answer(place, engine):
     engine.script = lambda _: {"hang": 1}
     pressed = f"{ts}9"
     place.robin.say(MIXTRAL, "And now?", ts)
-    place.robin.wait_for(lambda _: engine.open == 1)
+    place.robin.wait_for(lambda _: len(engine.asked) == 2)
     about = {"channel": MIXTRAL, "thread_ts": ts, "user": ROBIN, "streaming_message_ts": []}
     place.robin.event("agent_session_stopped", event_ts=pressed, **about)
     place.answer(ts, DEFAULT)
@@ -129,7 +132,7 @@ def test_stop_reaches_an_engine_that_is_silent(place, engine):
 
 def test_stop_reaches_an_engine_that_counts_the_tokens_of_the_question(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
-    engine.others["/tokenize"] = lambda _: {"hang": 8, "count": 7}
+    engine.others["/tokenize"] = lambda _: {"hang": 30, "count": 7}
     place.bot()
     ts = place.robin.say(MIXTRAL, f"@mixtral {'long ' * 3000}")
     place.robin.wait_for(lambda p: engine.open == 1 and p.session(MIXTRAL, ts) == "processing")
@@ -143,7 +146,7 @@ def test_stop_reaches_an_engine_that_counts_again_after_it_refused_the_system_pr
     place.shelf.put("fast", engine.url, MIXTRAL)
     ChannelStore(place.redis).put(MIXTRAL, ROBIN, ChannelSettings(system_prompt="Be brief."))
     engine.script = lambda _: {"status": 400, "error": "System role not supported"}
-    engine.others["/tokenize"] = lambda _: {"hang": 8 if engine.asked else 0, "count": 7}
+    engine.others["/tokenize"] = lambda _: {"hang": 30 if engine.asked else 0, "count": 7}
     place.bot()
     ts = place.robin.say(MIXTRAL, f"@mixtral {'long ' * 3000}")
     place.robin.wait_for(lambda p: engine.asked and engine.open == 1 and p.session(MIXTRAL, ts) == "processing")
@@ -158,8 +161,9 @@ def test_stop_reaches_the_engine_while_slack_asks_for_a_pause(place, engine):
     place.bot(budgets=WIDE)
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
     place.answer(ts, "slow")
+    before = len(place.robin.calls("chat.update"))
     place.robin.fault("rate_limited", method="chat.update", seconds=4)
-    place.robin.wait_for(lambda p: any(call.get("error") == "ratelimited" for call in p.calls("chat.update")))
+    place.robin.wait_for(lambda p: any(call.get("error") == "ratelimited" for call in p.calls("chat.update")[before:]))
     place.robin.press_stop(MIXTRAL, ts)
     place.robin.wait_for(lambda _: engine.left == 1 and engine.open == 0, 1.0)
     place.settled()
@@ -353,6 +357,7 @@ def test_a_session_that_a_dead_process_left_is_ended_by_the_next_one(place, engi
     bot = place.bot()
     ts = place.robin.say(channel, "@mixtral Hello")
     place.answer(ts, "slow", channel=channel)
+    place.robin.wait_for(lambda p: p.session(channel, ts) == "processing")
     place.end(bot)
     assert place.robin.session(channel, ts) == "processing"
     monkeypatch.setattr(question_tries, "MAX_TRIES", 1)
@@ -367,10 +372,11 @@ def test_a_complete_answer_is_not_written_again_because_its_session_could_not_be
     monkeypatch.setattr(question_tries, "MIN_PAUSE", timedelta(seconds=0.3))
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    engine.script = lambda _: {"delay": 0.1}
+    engine.script = held(answers := threading.Event(), {})
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
     place.robin.wait_for(lambda p: p.session(MIXTRAL, ts) == "processing")
     place.robin.fault("http_500", method="agents.sessions.setStatus")
+    answers.set()
     place.answer(ts, "7 tokens")
     place.settled()
     assert place.robin.session(MIXTRAL, ts) == "active"
@@ -382,14 +388,15 @@ def test_a_session_lasts_as_long_as_any_answer_in_its_thread(place, engine, chan
     place.bot()
     ts = place.robin.say(channel, "@mixtral Hello")
     place.settled(ts, channel=channel)
-    engine.script = lambda body: {"hang": 1.5} if body["messages"][-1]["content"] == "Slowly" else {}
+    slowly = held(answers := threading.Event(), {})
+    engine.script = lambda body: slowly(body) if body["messages"][-1]["content"] == "Slowly" else {}
     place.robin.say(channel, "Slowly", ts)
-    place.robin.wait_for(lambda _: engine.open == 1)
+    place.robin.wait_for(lambda _: len(engine.asked) == 2)
     place.robin.say(channel, "Quickly", ts)
     place.robin.wait_for(lambda p: len([m for m in p.messages(channel, ts) if m["user"] == BOT_USER]) == 2)
     place.robin.wait_for(lambda _: place.redis.hlen(QUESTIONS) == 1)
     place.robin.wait_for(lambda p: p.session(channel, ts) == "processing")
-    assert engine.open == 1
+    answers.set()
     place.settled()
     assert place.robin.session(channel, ts) == "active"
 
@@ -405,7 +412,7 @@ def test_an_answer_that_another_process_takes_over_can_still_be_stopped(place, e
     before = len(place.robin.calls())
     place.bot()
     place.robin.wait_for(lambda p: "chat.update" in [call["method"] for call in p.calls()[before:]])
-    assert place.robin.session(dm, ts) == "processing"
+    place.robin.wait_for(lambda p: p.session(dm, ts) == "processing")
     place.robin.press_stop(dm, ts)
     place.settled()
 
@@ -418,7 +425,7 @@ def test_an_answer_that_goes_on_in_plain_messages_can_still_be_stopped(place, en
     place.robin.fault("http_500", method="chat.appendStream")
     ts = place.robin.say(dm, "Hello")
     place.robin.wait_for(lambda p: len([m for m in p.messages(dm, ts) if m["user"] == BOT_USER]) == 2)
-    assert place.robin.session(dm, ts) == "processing"
+    place.robin.wait_for(lambda p: p.session(dm, ts) == "processing")
     place.robin.press_stop(dm, ts)
     ended(place, engine, within=3)
 
@@ -426,10 +433,11 @@ def test_an_answer_that_goes_on_in_plain_messages_can_still_be_stopped(place, en
 def test_without_sessions_the_line_below_the_thread_is_set_and_removed(place, engine, channel):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.robin.fault("refuse", method="agents.sessions.setStatus", error="unknown_method", count=1000)
-    engine.script = lambda _: {"hang": 0.5}
+    engine.script = held(answers := threading.Event(), {})
     place.bot()
     ts = place.robin.say(channel, "@mixtral Hello")
     place.robin.wait_for(lambda p: p.state()["statuses"].get(f"{channel}:{ts}") == "is thinking…")
+    answers.set()
     place.settled()
     state = place.robin.state()
     assert f"{channel}:{ts}" not in state["statuses"]

@@ -101,6 +101,7 @@ def people(slack):
 @pytest.fixture
 def open_bot(redis, valkey_url, slack, people, tmp_path):
     bots = []
+    people[ROBIN].wait_disconnected()
 
     def opened(teams=""):
         bots.append(Bot(redis, valkey_url, slack, tmp_path, teams))
