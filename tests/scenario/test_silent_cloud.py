@@ -15,7 +15,7 @@ from workers.deployment.log import Log
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(600)]
 
-WITHIN = 28.0
+WITHIN = 20.0
 """Seconds: 15 pass before the next rung is asked; a launch that waits for the silent call takes its timeout of 30."""
 SLOW = 2.0
 
