@@ -12,6 +12,7 @@ import pytest
 from recipes.loader import find, load
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
+from tests.patience import PATIENCE
 from workers import run
 from workers.clouds.quotes import sources
 from workers.control import refreshing
@@ -58,11 +59,12 @@ def test_a_worker_that_starts_refreshes_all_prices_in_a_thread_of_its_own(enviro
     stop = threading.Event()
     worker = threading.Thread(target=run_sweeper, args=(from_environ(environ), stop))
     worker.start()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 60 * PATIENCE
     while stored(redis) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     stop.set()
     worker.join()
+    assert stored(redis) is not None, "no prices were stored"
     assert stored(redis).failed == ()
     before = {row.key: row for row in shipped()}
     rows, ignored = table_of(stored(redis).table)
@@ -104,7 +106,7 @@ def test_a_source_that_never_answers_delays_no_sweep(environ, redis, monkeypatch
 
     def hangs():
         asked.set()
-        answer.wait(30)
+        answer.wait(60 * PATIENCE)
         return Reading()
 
     def sweep(_):
@@ -117,8 +119,12 @@ def test_a_source_that_never_answers_delays_no_sweep(environ, redis, monkeypatch
     settings = from_environ(environ | {"MIXTRAL_SWEEP_EVERY": "0.05s"})
     worker = threading.Thread(target=run_sweeper, args=(settings, stop))
     worker.start()
-    assert swept.wait(10)
-    stop.set()
-    worker.join(10)
-    assert not worker.is_alive()  # it does not wait for the source
-    answer.set()
+    try:
+        assert swept.wait(10 * PATIENCE)
+        stop.set()
+        worker.join(10 * PATIENCE)
+        assert not worker.is_alive()  # it does not wait for the source
+    finally:
+        stop.set()
+        answer.set()
+        worker.join()
