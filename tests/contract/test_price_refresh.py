@@ -46,7 +46,9 @@ def clouds():
 def environ(clouds, tmp_path, valkey_url):
     aws, gcp = clouds
     mine = {"HOME": str(tmp_path), "MIXTRAL_HOME": str(tmp_path / "home"), "REDIS_URL": valkey_url}
-    return aws.environ | gcp.environ | mine
+    yield aws.environ | gcp.environ | mine
+    for cloud in clouds:  # which are the next test's, too
+        cloud.mend()
 
 
 def today():
