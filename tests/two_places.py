@@ -13,6 +13,7 @@ from tests.fakes.aws import KEYS, AwsCloud
 from tests.fakes.driver import FakeDriver
 from tests.fakes.gcp import GcpCloud
 from tests.fakes.probes import told
+from tests.fakes.unhurried import unhurried
 from workers.api import Deployments
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import DriverError, NoAnswer, Refused
@@ -265,7 +266,8 @@ class Clock:
 
 
 def quiet(monkeypatch):
-    """Machines of the stand-ins have no engine: every probe passes."""
+    """Machines of the stand-ins have no engine: every probe passes. Sweeps have all answers."""
+    unhurried(monkeypatch)
     monkeypatch.setattr("workers.control.sweeper.probe", told(None))
     monkeypatch.setattr("workers.control.sweeper.key_is_enforced", told(True))
     monkeypatch.setattr("workers.control.sweeper.cannot_complete", told(None))

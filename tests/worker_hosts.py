@@ -7,6 +7,7 @@ from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes.driver import FakeDriver
 from tests.fakes.probes import told
+from tests.fakes.unhurried import unhurried
 from workers.api import Deployments
 from workers.control.advance import Advance
 from workers.control.sweeper import Sweeper
@@ -23,6 +24,7 @@ class Company:
     """One Valkey, one cloud, a clock, and hosts whose local machines only they can see."""
 
     def __init__(self, redis, monkeypatch):
+        unhurried(monkeypatch)
         monkeypatch.setattr("workers.control.sweeper.probe", told(None))
         monkeypatch.setattr("workers.control.sweeper.key_is_enforced", told(True))
         monkeypatch.setattr("workers.control.sweeper.cannot_complete", told(None))

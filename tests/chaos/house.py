@@ -45,8 +45,9 @@ class House:
         """The process id of a replica's engine, not of the machine's process around it."""
         folder = MachineFolder(self.line.home.resolve() / "machines" / attempt.request.token)
         for pid in machine_processes.of_machine(folder.path, folder.started().pid):
-            if b"workers.serving.scripted" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return pid
+            with contextlib.suppress(OSError):  # a process that has ended meanwhile
+                if b"workers.serving.scripted" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
         raise AssertionError(f"{attempt.request.token} has no engine\n{self.line.logs()}")
 
     def kill(self, attempt):

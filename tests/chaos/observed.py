@@ -26,7 +26,11 @@ class Observed:
         self._thread = threading.Thread(target=self._look_on, daemon=True)
         self._servers_of = {}
         self.first = {}
-        """Server name -> time of the first look at which it had a request, in seconds since 1970."""
+        """Server name -> time of the last look at which it had no request yet, in seconds since 1970.
+
+        Under load the looks come late. A request was not there before that look, and may have come right after it.
+        """
+        self._looked = 0.0
         self.aborted = {}
         """Number of answers that a server broke off, at the last look."""
 
@@ -62,9 +66,10 @@ class Observed:
         for line in sessions.splitlines():
             if found := SESSION.search(line):
                 self._servers_of.setdefault(int(found[1]), []).append((now, found[2]))
+        asked = time.time()
         counters = self._cli.ask("show stat -1 4 -1", process=CURRENT).removeprefix("# ")
-        now = time.time()
         for row in csv.DictReader(counters.splitlines()):
             if int(row["stot"] or 0):
-                self.first.setdefault(row["svname"], now)
+                self.first.setdefault(row["svname"], self._looked)
             self.aborted[row["svname"]] = int(row["srv_abrt"] or 0)
+        self._looked = asked

@@ -10,6 +10,7 @@ from tests.chaos.house import House
 from tests.chaos.observed import Observed
 from tests.line import Line
 from tests.load import Fate, Load, of_fate, summary
+from tests.patience import PATIENCE
 from tests.person import Person
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ReplicaDrained, ReplicaReady
@@ -25,9 +26,10 @@ TOKENS = (12, 90)
 KILLED, ADDED, DRAINED, FROZEN = 8, 18, 30, 42
 """Times after the start of the load, in seconds. The freeze is last: a drain prefers a replica that is not ready."""
 
-TRAFFIC_WITHIN = 1.0
+TRAFFIC_WITHIN = 2.0
+"""Seconds; 0.1 if nothing else computes. A gateway that reads the logs at its looks only takes up to 5."""
 
-YOUNG = 0.5
+YOUNG = 0.5 * PATIENCE
 """Maximum time from the kill to the end of a stream that was too short to be seen at a look, in seconds."""
 
 

@@ -13,6 +13,7 @@ from tests import loopback
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
+from tests.patience import PATIENCE
 from workers.control import cost_metrics
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.token_counts import Tokens, counted
@@ -22,7 +23,7 @@ NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
 def read(url):
-    for _ in range(200):
+    for _ in range(200 * PATIENCE):
         with contextlib.suppress(httpx.ConnectError):  # it does not listen yet
             return loopback.get(url).text
         time.sleep(0.05)

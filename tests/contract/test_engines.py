@@ -1,6 +1,7 @@
 """What every engine keeps: the OpenAI API, the key, both names, a quick end; each as the local driver starts it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -47,7 +48,11 @@ class Engine:
             # llama.cpp closes the connection after a stream without having said so: the next request may run into that.
             limits=httpx.Limits(max_keepalive_connections=0),
         )
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.close()
+            raise
 
     def wait(self):
         deadline = time.monotonic() + READY_WITHIN
@@ -161,7 +166,8 @@ def test_its_key_is_on_no_command_line_and_in_no_file(engine):
     pids = machine_processes.of_machine(engine.folder.path, None)
     assert len(pids) >= 2
     for pid in pids:
-        assert KEY.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            assert KEY.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert all(KEY not in file.read_text() for file in engine.folder.path.iterdir() if file.is_file())
 
 

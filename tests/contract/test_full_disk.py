@@ -15,6 +15,7 @@ from tests.builders.offers import HERE
 from tests.contract.test_control_loop import Loop
 from tests.contract.test_drivers import comes, running
 from tests.fakes import disk as disks
+from tests.patience import PATIENCE
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.local.driver import LocalDriver
 from workers.clouds.local.machine import MustEnd, run
@@ -127,7 +128,7 @@ def test_a_worker_starts_on_a_full_disk_with_a_sentence_and_not_with_a_traceback
             env=environ | {"MIXTRAL_CLOUDS": "local", "TMPDIR": str(disk.folder)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=60 * PATIENCE,
             check=False,
         )
     assert ended.returncode == 2, ended.stderr

@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.fakes.haproxy import Gateway, wait_for
+from tests.patience import PATIENCE
 from workers.gateway import address, run
 from workers.gateway.address import is_taken, wait_until_free
 from workers.gateway.errors import GatewayError
@@ -130,17 +131,22 @@ def test_another_program_on_the_address_is_said_to_be_one(folder):
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(GatewayError, match="is in use by another program"):
-            wait_until_free(settings(folder, server.server_port), "i-b", threading.Event())
-        server.shutdown()
+        try:
+            with pytest.raises(GatewayError, match="is in use by another program"):
+                wait_until_free(settings(folder, server.server_port), "i-b", threading.Event())
+        finally:
+            server.shutdown()
 
 
-def test_an_address_whose_haproxy_is_ending_is_waited_for_and_then_free(folder):
+def test_an_address_whose_haproxy_is_ending_is_waited_for_and_then_free(folder, monkeypatch):
+    monkeypatch.setattr(address, "FREE_WITHIN", address.FREE_WITHIN * PATIENCE)
     gateway = Gateway(folder).start()
     ending = threading.Timer(0.3, gateway.stop)
     ending.start()
-    wait_until_free(settings(folder, gateway.port), "i-b", threading.Event())
-    ending.join()
+    try:
+        wait_until_free(settings(folder, gateway.port), "i-b", threading.Event())
+    finally:
+        ending.join()
     assert not is_taken(f"127.0.0.1:{gateway.port}")
     assert not is_taken(f"[::1]:{gateway.port}")
 
@@ -158,7 +164,7 @@ def test_of_two_installations_on_one_port_the_second_does_not_start(folder, redi
     children.start(Child(name="first", argv=argv, env=first, log=tmp_path / "first.log"))
     try:
         wait_for(lambda: _health(port) == "i-a", "the first gateway answers")
-        refused = subprocess.run(argv, env=second, capture_output=True, text=True, timeout=90, check=False)
+        refused = subprocess.run(argv, env=second, capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
         assert refused.returncode == 2
         assert "in use by the gateway of the installation i-a, and this is i-b" in refused.stderr
         assert {_health(port) for _ in range(20)} == {"i-a"}

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from tests.fakes.haproxy import Replica, route, server, wait_for
+from tests.patience import PATIENCE
 from workers.gateway.errors import GatewayError
 
 
@@ -72,7 +73,7 @@ def test_on_a_full_disk_a_reload_waits_and_what_is_revoked_is_closed(gateway, re
 def test_a_stream_of_a_revoked_key_ends_and_those_of_other_keys_go_on(gateway, replica):
     servers = [server(replica)]
     gateway.converge(wanted("old", "kept", servers=servers))
-    with gateway.stream("old", chunks=200) as cut, gateway.stream("kept", chunks=40) as whole:
+    with gateway.stream("old") as cut, gateway.stream("kept") as whole:
         assert gateway.who("old") == "r1"
         gateway.converge(wanted("kept", servers=servers))
         wait_for(lambda: isinstance(cut[-1], str), "the stream of the revoked key ends", seconds=1)
@@ -81,7 +82,7 @@ def test_a_stream_of_a_revoked_key_ends_and_those_of_other_keys_go_on(gateway, r
 
 
 def test_a_request_of_a_revoked_key_that_waits_for_its_answer_ends(gateway, replica):
-    servers = [server(replica)]
+    servers = [server(replica, patience=60)]  # its checks do not end the request
     gateway.converge(wanted("old", "kept", servers=servers))
     replica.signal(signal.SIGSTOP)
     ended = threading.Event()
@@ -95,7 +96,7 @@ def test_a_request_of_a_revoked_key_that_waits_for_its_answer_ends(gateway, repl
     thread.start()
     wait_for(lambda: any(s.sessions for s in gateway.haproxy.actual().servers), "the request waits")
     gateway.converge(wanted("kept", servers=servers))
-    assert ended.wait(1)
+    assert ended.wait(1 * PATIENCE)
     thread.join()
     os.kill(replica.process.pid, signal.SIGCONT)
 
@@ -104,7 +105,7 @@ def test_a_stream_of_a_revoked_key_ends_in_a_process_that_a_reload_has_replaced(
     servers = [server(replica)]
     more = [route(f"more{n}", keys=[f"m{n}"]) for n in range(6)]
     gateway.converge(wanted("old", "kept", servers=servers))
-    with gateway.stream("old", chunks=200) as cut, gateway.stream("kept", chunks=60) as whole:
+    with gateway.stream("old") as cut, gateway.stream("kept") as whole:
         gateway.converge(wanted("old", "kept", servers=servers), *more)
         assert gateway.haproxy.actual().older
         gateway.converge(wanted("kept", servers=servers), *more)

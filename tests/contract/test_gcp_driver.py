@@ -9,6 +9,7 @@ from tests import loopback
 from tests.builders.machines import INSTALLATION, SECRETS
 from tests.contract import test_drivers as suite
 from tests.fakes.gcp import GcpCloud
+from tests.patience import PATIENCE
 from workers.clouds.gcp.driver import GcpDriver
 from workers.machines import Presence, Token
 
@@ -73,14 +74,14 @@ def test_the_cloud_tells_when_a_machine_was_deleted_also_if_the_deletion_takes_a
     other = cloud.again()
     assert suite.seen(other, machine.token).ended_at is None
     kill, may_end = cloud.machines.kill, threading.Event()
-    cloud.machines.kill = lambda id_: may_end.wait(10) and kill(id_)
+    cloud.machines.kill = lambda id_: may_end.wait(10 * PATIENCE) and kill(id_)
     driver.terminate(machine.token)
     stopping = suite.comes(lambda: (s := suite.seen(other, machine.token)).presence is Presence.ENDED and s)
     assert stopping.ended_at is None
     asked_at = datetime.now(UTC)
     may_end.set()
     told = suite.comes(lambda: suite.seen(other, machine.token).ended_at)
-    assert abs(told - asked_at) < timedelta(seconds=5)
+    assert abs(told - asked_at) < timedelta(seconds=5 * PATIENCE)
 
 
 @pytest.mark.parametrize(("fate", "preempted"), [("preempt", True), ("delete", False)])

@@ -69,7 +69,7 @@ def test_the_key_of_the_bot_is_neither_limited_nor_counted(gateway, limited):
 def test_a_stream_is_one_request_at_once_until_its_end(gateway, limited):
     limited(at_once=2)
     with ExitStack() as streams:
-        seen = [streams.enter_context(gateway.stream("greedy", chunks=20)) for _ in range(2)]
+        seen = [streams.enter_context(gateway.stream("greedy")) for _ in range(2)]
         after, message = refusal(gateway)
         assert after == 5
         assert "2 requests at once" in message
@@ -82,7 +82,7 @@ def test_a_stream_is_one_request_at_once_until_its_end(gateway, limited):
 
 def test_requests_that_were_refused_do_not_stay_counted_at_once(gateway, limited):
     limited(at_once=1)
-    with gateway.stream("greedy", chunks=10), ThreadPoolExecutor(8) as pool:
+    with gateway.stream("greedy"), ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: gateway.ask("greedy")[0], range(40))) == {429}
     wait_for(lambda: gateway.haproxy.key_uses()["d1/k-1"].at_once == 0, "nothing is in work")
     assert gateway.ask("greedy")[0] == 200
@@ -132,7 +132,7 @@ def test_a_wrong_key_takes_no_place_in_the_table(gateway, limited):
 
 def test_a_reload_keeps_the_limits_cuts_no_stream_and_starts_the_counts_again(gateway, limited):
     limited(requests_per_minute=3)
-    with gateway.stream("greedy", chunks=40) as seen:
+    with gateway.stream("greedy") as seen:
         assert statuses(gateway, "greedy", 4) == {200: 2, 429: 2}
         limited(*(route(f"more{n}", keys=[f"m{n}"]) for n in range(6)), requests_per_minute=3)
         assert statuses(gateway, "greedy", 5) == {200: 3, 429: 2}

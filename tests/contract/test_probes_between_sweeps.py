@@ -11,6 +11,7 @@ from tests.builders.machines import INSTALLATION
 from tests.builders.story import Story
 from tests.fakes.driver import FakeDriver
 from tests.fakes.probes import told
+from tests.patience import PATIENCE
 from workers.control.sweeper import Sweeper
 from workers.deployment.events import ReplicaReady
 from workers.deployment.log import Log
@@ -57,7 +58,7 @@ def test_a_replica_becomes_ready_between_two_sweeps(redis, asked):
     sweeping = threading.Thread(target=sweeper.run, args=(stop,))
     sweeping.start()
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 30 * PATIENCE
         while time.monotonic() < deadline and not _is_ready(log, starting.id):
             time.sleep(0.05)
     finally:

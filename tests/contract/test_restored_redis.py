@@ -20,6 +20,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from tests.builders.offers import offer
 from tests.fakes.driver import FakeDriver
+from tests.patience import PATIENCE
 from tests.person import ADA, words
 from tests.worker_hosts import LEASE, Company
 from workers.api import Deployments
@@ -43,7 +44,7 @@ class Files:
 
     def start(self):
         self._children.start(valkey(self._port, self._folder, self._log))
-        for _ in range(200):
+        for _ in range(200 * PATIENCE):
             try:
                 self.redis.ping()
             except RedisError:

@@ -78,6 +78,10 @@ def test_a_job_of_the_worker_imports_nothing_of_an_sdk_anew(redis, valkey_url, t
             assert result.return_value["added"] == []
     finally:
         worker.terminate()
-        worker.wait(20)
-        aws.close()
-        gcp.close()
+        try:
+            worker.wait(20 * PATIENCE)
+        finally:
+            worker.kill()
+            worker.wait()
+            aws.close()
+            gcp.close()

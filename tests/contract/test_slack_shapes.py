@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from bot.sandbox import seed
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
+from tests.patience import PATIENCE
 from tests.person import MIXTRAL, RANDOM, ROBIN, Person
 from tests.slack_shapes import READ, differences, keys_of, rows, shapes
 
@@ -104,7 +105,7 @@ class Played:
     def last(self, name):
         """The last event or payload of this name; waits for the first one."""
         with self._came:
-            assert self._came.wait_for(lambda: name in self.seen, 10), f"no {name} among {sorted(self.seen)}"
+            assert self._came.wait_for(lambda: name in self.seen, 10 * PATIENCE), f"no {name} among {sorted(self.seen)}"
         return self.seen[name][-1]
 
     def _receive(self):

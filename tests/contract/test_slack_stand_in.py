@@ -29,18 +29,25 @@ from bot.sandbox.stand_in import Settings
 from tests.patience import PATIENCE
 from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, Refused, words
 
-ACK_WITHIN = 0.4
-RETRY_SCALE = 0.02
+ACK_WITHIN = 1.0
+"""Seconds, in tests that wait for the end of this time. The others have Slack's 3 s, in which a busy computer acks."""
+RETRY_SCALE = 0.05
 CHANGES: Any = re.compile("message_(deleted|changed)")
 
 
+short_acks = pytest.mark.parametrize("times", [{"ack_within": timedelta(seconds=ACK_WITHIN)}], ids=["short"])
+short_streams = pytest.mark.parametrize("times", [{"stream_life": timedelta(seconds=1)}], ids=["short"])
+
+
 @pytest.fixture
-def stand_in():
-    """Strict in all but time: what takes 3 s at Slack takes 0.4 s here."""
-    settings = Settings(
-        ack_within=timedelta(seconds=ACK_WITHIN), stream_life=timedelta(seconds=1.0), retry_scale=RETRY_SCALE
-    )
-    with start(settings) as running:
+def times():
+    """The times that a test waits for, and that are therefore shorter than Slack's."""
+    return {}
+
+
+@pytest.fixture
+def stand_in(times):
+    with start(Settings(retry_scale=RETRY_SCALE, **times)) as running:
         yield running
 
 
@@ -351,6 +358,7 @@ def test_a_stream_goes_to_a_person_of_the_named_team():
         client.chat_startStream(markdown_text="x", **at, recipient_team_id=seed.ACME_TEAM)
 
 
+@short_streams
 def test_a_stream_dies_of_age_however_lively_it_is(client, robin):
     root = robin.say(MIXTRAL, "talk for ever")
     stream = stream_into(client, root)
@@ -366,6 +374,7 @@ def test_a_stream_dies_of_age_however_lively_it_is(client, robin):
     robin.wait_for_message(MIXTRAL, lambda m: "and" in words(m) and not m.get("streaming"), thread_ts=root)
 
 
+@short_streams
 def test_a_stream_that_nobody_ends_is_seen_to_end(client, robin):
     root = robin.say(MIXTRAL, "talk")
     stream_into(client, root).append(markdown_text="well")
@@ -435,6 +444,7 @@ def test_a_stream_makes_its_thread_process_until_it_is_stopped(client, robin):
     assert robin.session(MIXTRAL, root) == "suspended"
 
 
+@short_streams
 def test_a_stream_that_expires_leaves_its_thread_processing(client, robin):
     root = robin.say(MIXTRAL, "talk")
     stream_into(client, root).append(markdown_text="well")
@@ -443,7 +453,7 @@ def test_a_stream_that_expires_leaves_its_thread_processing(client, robin):
 
 
 def test_a_session_that_the_app_does_not_end_expires():
-    with start(Settings(session_life=timedelta(seconds=0.2))) as running, Person(running.url) as robin:
+    with start(Settings(session_life=timedelta(seconds=3))) as running, Person(running.url) as robin:
         client, dm = WebClient(seed.BOT_TOKEN, base_url=running.api_url), robin.dm()
         root = robin.say(dm, "hm")
         client.agents_sessions_setStatus(channel_id=dm, thread_ts=root, status="processing")
@@ -530,6 +540,7 @@ def test_an_ack_in_channel_is_seen_by_all(bolt, robin):
     robin.wait_for_message(MIXTRAL, "to all")
 
 
+@short_acks
 def test_a_command_that_nobody_acks_is_said_to_have_timed_out(bolt, robin):
     bolt.command("/mixtral")(lambda: None)
     assert robin.command(MIXTRAL, "/mixtral status") == {"ok": True, "acked": False}
@@ -659,6 +670,7 @@ def test_the_app_receives_events_of_its_own_updates_and_deletions(stand_in, clie
     assert heard == ["message_changed", "message_deleted"]
 
 
+@short_acks
 def test_an_event_that_is_not_acked_comes_again(bolt, robin):
     heard = []
 
@@ -679,7 +691,7 @@ def test_an_event_that_is_not_acked_comes_again(bolt, robin):
         (2, "timeout", True),
     ]
     at_once, later = (tried[n + 1]["at"] - tried[n]["at"] - ACK_WITHIN for n in (0, 1))
-    assert at_once < 0.5
+    assert at_once < 2 < 60 * RETRY_SCALE
     assert later > 60 * RETRY_SCALE
 
 
@@ -723,23 +735,23 @@ def test_the_sdk_opens_one_connection_for_each_whose_end_slack_announces(bolt, r
 def test_a_refreshed_connection_serves_until_its_grace_is_over(stand_in, robin):
     ticket = WebClient(seed.BOT_TOKEN, base_url=stand_in.api_url).apps_connections_open(app_token=seed.APP_TOKEN)
     with connect(ticket["url"], proxy=None) as raw:
-        raw.recv(5)
-        robin.fault("refresh_socket", seconds=0.5)
-        bye = json.loads(raw.recv(5))
+        raw.recv(5 * PATIENCE)
+        robin.fault("refresh_socket", seconds=3)
+        bye = json.loads(raw.recv(5 * PATIENCE))
         assert (bye["type"], bye["reason"]) == ("disconnect", "refresh_requested")
         robin.say(MIXTRAL, "one")
-        assert json.loads(raw.recv(5))["type"] == "events_api", "it is still served"
+        assert json.loads(raw.recv(5 * PATIENCE))["type"] == "events_api", "it is still served"
         assert all(json.loads(text)["type"] == "events_api" for text in raw), "until the connection ends"
 
 
 def test_a_disabled_link_ends_at_once(stand_in, robin):
     ticket = WebClient(seed.BOT_TOKEN, base_url=stand_in.api_url).apps_connections_open(app_token=seed.APP_TOKEN)
     with connect(ticket["url"], proxy=None) as raw:
-        raw.recv(5)
+        raw.recv(5 * PATIENCE)
         robin.fault("disable_link", seconds=30)
-        assert json.loads(raw.recv(5))["reason"] == "link_disabled"
+        assert json.loads(raw.recv(5 * PATIENCE))["reason"] == "link_disabled"
         with pytest.raises(ConnectionClosed):
-            raw.recv(5)
+            raw.recv(5 * PATIENCE)
 
 
 def test_the_eleventh_connection_is_one_too_many(client, robin):
@@ -748,7 +760,7 @@ def test_the_eleventh_connection_is_one_too_many(client, robin):
             raw = open_ones.enter_context(
                 connect(client.apps_connections_open(app_token=seed.APP_TOKEN)["url"], proxy=None)
             )
-            told = json.loads(raw.recv(5))
+            told = json.loads(raw.recv(5 * PATIENCE))
         assert (told["type"], told["reason"]) == ("disconnect", "too_many_websockets")
         assert robin.state()["socket"]["connected"] == 10
 
@@ -834,6 +846,7 @@ def test_a_press_tells_what_was_pressed_and_its_response_url_replaces_the_messag
     assert body["message"]["text"] == "card"
 
 
+@short_acks
 def test_a_press_that_nobody_acks_is_told_to_the_person(bolt, client, robin):
     client.chat_postMessage(channel=MIXTRAL, text="card", blocks=BUTTONS)
     shown = robin.wait_for_message(MIXTRAL, "End it")
@@ -958,7 +971,7 @@ def test_the_home_tab_is_published_and_its_buttons_act(bolt, client, robin):
     client.views_publish(user_id=ROBIN, view={"type": "home", "blocks": BUTTONS})
     home = robin.wait_for(lambda p: p.home())
     robin.press_in(home, "end")
-    assert acted.wait(3)
+    assert acted.wait(3 * PATIENCE)
 
 
 # --- status, prompts, faults ------------------------------------------------
@@ -1017,7 +1030,7 @@ def test_a_stream_can_be_made_to_die(client, robin):
 @pytest.fixture
 def company(closing):
     """A stand-in of a company, and an app that is connected to it."""
-    settings = Settings(contents=seed.COMPANY, ack_within=timedelta(seconds=ACK_WITHIN), rate_scale=0)
+    settings = Settings(contents=seed.COMPANY, rate_scale=0)
     with start(settings) as running, Person(running.url) as robin:
         connected = Connected(running.api_url)
         robin.wait_connected()
@@ -1071,7 +1084,7 @@ def test_a_message_shortcut_opens_a_modal_also_where_the_app_is_not(company):
 
     ts = robin.say(seed.RANDOM, "Mayonnaise is a dressing.")
     robin.shortcut({"channel": seed.RANDOM, "ts": ts})
-    robin.wait_for(lambda p: p.modals())
+    robin.wait_for(lambda p: p.modals() and seen)
     [body] = seen
     assert (body["type"], body["message_ts"], body["channel"]["id"]) == ("message_action", ts, seed.RANDOM)
     assert body["message"]["text"] == "Mayonnaise is a dressing."
@@ -1089,8 +1102,8 @@ def test_a_channel_with_a_new_id_is_announced(company):
 
     @bolt.command("/mixtral")
     def remember(ack, command):
-        ack()
         urls.append(command["response_url"])
+        ack()
 
     robin.command(MIXTRAL, "/mixtral status")
     robin.administer("move", channel=MIXTRAL, to="C0MOVED0001")

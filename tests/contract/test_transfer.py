@@ -15,6 +15,7 @@ from bot.cli import transfer_command as command
 from tests.builders.logs import Logs, append
 from tests.builders.story import Story
 from tests.contract.test_control_loop import Loop, running
+from tests.patience import PATIENCE
 from tests.reference.redis_keys import KEYS
 from workers.deployment import transfer
 from workers.deployment.audit_stream import AuditStream
@@ -32,7 +33,7 @@ def other_url(tmp_path_factory):
     folder, port, children = tmp_path_factory.mktemp("other"), free_port(), Children()
     children.start(valkey(port, folder, folder / "valkey.log"))
     with Redis(port=port) as client:
-        for _ in range(100):
+        for _ in range(100 * PATIENCE):
             try:
                 client.ping()
                 break

@@ -10,6 +10,7 @@ import traceback
 import msgspec
 from msgspec import Struct
 
+from tests.patience import PATIENCE
 from workers.deployment.log import Log
 
 ASKED = ("create", "find", "owned", "extend", "terminate", "log")
@@ -110,7 +111,7 @@ class Child:
         if self._status is None:
             os.kill(self.pid, signal.SIGKILL)
 
-    def ended(self, within=60.0):
+    def ended(self, within=60.0 * PATIENCE):
         """The child's result; None if it was killed. Raises the child's exception."""
         give_up_at = time.monotonic() + within
         while self._status is None:

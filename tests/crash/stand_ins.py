@@ -34,7 +34,11 @@ class StandIns:
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
         )
-        self.urls = json.loads(self._process.stdout.readline())
+        first = self._process.stdout.readline()
+        if not first:  # it has ended
+            self._process.communicate()
+            raise AssertionError(f"the stand-ins ended with status {self._process.returncode}")
+        self.urls = json.loads(first)
         self.environ = {
             "AWS_ENDPOINT_URL": self.urls["aws"],
             "AWS_REGION": REGIONS[0],

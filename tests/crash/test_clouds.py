@@ -14,6 +14,7 @@ from tests.crash.life import WANTED, Life
 from tests.crash.mortal import Point
 from tests.crash.stand_ins import StandIns
 from tests.crash.worker import driver_of
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 
@@ -209,7 +210,7 @@ def test_at_least_the_wanted_number_of_schedules_ran():
 
 
 def until(true, within=20.0):
-    give_up_at = time.monotonic() + within
+    give_up_at = time.monotonic() + within * PATIENCE
     while not true():
         assert time.monotonic() < give_up_at, "the condition did not become true in time"
         time.sleep(0.005)

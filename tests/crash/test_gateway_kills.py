@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from tests.crash.test_kills import SEED, SETTLED_WITHIN, VICTIMS, Killer, command, engines
 from tests.eye import Eye
 from tests.line import Line
+from tests.patience import PATIENCE
 from tests.person import Person, words
 from workers.gateway.errors import GatewayDown
 
@@ -131,11 +132,15 @@ def test_whatever_is_killed_while_it_scales_the_table_comes_right_and_nothing_le
         assert set(seen) <= {200, "no connection"}, seen
         command(line, person, f"down {STEADY}")
         line.wait(lambda: not line.machines() and not engines(line), SETTLED_WITHIN, "the end of all engines")
+        line.wait(lambda: line.redis().hgetall("mixtral:names") == {}, SETTLED_WITHIN, "the end of all names")
         time.sleep(3)
         assert line.machines() == []
         assert engines(line) == []
         assert line.redis().hgetall("mixtral:names") == {}
-    assert left(tmp_path) == []
+    deadline = time.monotonic() + 5 * PATIENCE  # what was killed with its parent takes a moment to end
+    while (running := left(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert running == []
     assert listening(tmp_path) == []
     assert drafts(line) == []
     assert list(own_temporary.iterdir()) == []

@@ -66,10 +66,10 @@ def test_a_second_host_that_takes_over_writes_nothing_off_and_buys_nothing(line)
         freeze(line, signal.SIGSTOP)
         try:
             time.sleep(WATCHED)
-            leads = line.redis().exists("mixtral:lease:sweeper")
+            # Not by one look: on a busy computer a lease may run out before it is renewed.
+            line.wait(lambda: line.redis().exists("mixtral:lease:sweeper"), 10, "the second host sweeps")
         finally:
             freeze(line, signal.SIGCONT)
-        assert leads, "the second host sweeps"
         assert events(line, ids, MachineGone) == []
         assert len(events(line, ids, LaunchIntended)) == len(ids)
         for name in ids:

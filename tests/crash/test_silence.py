@@ -14,6 +14,7 @@ from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
 from tests.fakes.probes import told
+from tests.fakes.unhurried import unhurried
 from tests.fakes.virtual_calls import NEVER, VirtualCalls, VirtualTime
 from workers.api import Deployments, NoSuchDeployment
 from workers.clouds.driver import DriverError, NoAnswer, Refused
@@ -201,6 +202,7 @@ class Schedule:
 
 @pytest.fixture(autouse=True)
 def _engines(monkeypatch):
+    unhurried(monkeypatch)
     for name, answer in (("probe", None), ("cannot_complete", None), ("key_is_enforced", True), ("computes", False)):
         monkeypatch.setattr(f"workers.control.sweeper.{name}", told(answer))
     monkeypatch.setattr("workers.control.advance.completion", lambda *_, **__: TestAnswer(text="!", seconds=0.1))

@@ -17,6 +17,7 @@ from workers.clouds.driver import DriverError
 from workers.clouds.gcp import driver as gcp_module
 from workers.clouds.gcp.driver import GcpDriver
 from workers.control import advance as advance_module
+from workers.control import machine_ends, reaping
 from workers.control import sweeper as sweeper_module
 from workers.control.advance import Advance
 from workers.control.observing import LIST_IDLE_EVERY
@@ -142,7 +143,7 @@ class Worker:
 
 def _play_the_engines():
     """Probes pass as soon as there is an address. Other suites test the probes."""
-    sweeper_module.ANSWERED_WITHIN = 30.0
+    sweeper_module.ANSWERED_WITHIN = machine_ends.ANSWERED_WITHIN = reaping.ENDED_WITHIN = 30.0
     gcp_module.LOOK_EVERY = timedelta(seconds=0.05)
     vars(sweeper_module).update(probe=told(None), cannot_complete=told(None), key_is_enforced=told(True))
     vars(advance_module).update(completion=lambda *_, **__: TestAnswer(text="mustard", seconds=0.1))

@@ -199,7 +199,8 @@ class Computer:
     def noted(self) -> list[tuple[str, list[str], dict[str, str]]]:
         """All calls so far: program, arguments and environment."""
         noted = self.folder / "calls"
-        return [tuple(json.loads(line)) for line in noted.read_text().splitlines()] if noted.exists() else []
+        whole, _, _ = noted.read_text().rpartition("\n") if noted.exists() else ("", "", "")  # one may be being written
+        return [tuple(json.loads(line)) for line in whole.splitlines()]
 
     def _start(self, name: str, text: str) -> str:
         command = _list(text, "ExecStart")
@@ -223,7 +224,7 @@ class Computer:
 
     def _run(self, *command: str, **given: str) -> str:
         done = subprocess.run(
-            command, env=self._environment() | given, capture_output=True, text=True, timeout=60, check=False
+            command, env=self._environment() | given, capture_output=True, text=True, timeout=60 * PATIENCE, check=False
         )
         assert done.stderr == ""
         self.console = done.stdout

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ from workers.sandbox.valkey import free_port
 T = TypeVar("T")
 
 REPLICA = """
-import http.server, json, sys, time
+import http.server, json, os, sys, time
 name, port = sys.argv[1], int(sys.argv[2])
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -43,9 +44,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for n in range(int(self.headers["x-chunks"])):
-            self.wfile.write(b"5\\r\\n%04d\\n\\r\\n" % n)
+        until, chunks = self.headers["x-until"], int(self.headers["x-chunks"])
+        for n in range(chunks):
+            last = n == chunks - 1 or bool(until and os.path.exists(until))
+            self.wfile.write(b"5\\r\\n" + (b"last" if last else b"%04d" % n) + b"\\n\\r\\n")
             self.wfile.flush()
+            if last:
+                break
             time.sleep(0.05)
         self.wfile.write(b"0\\r\\n\\r\\n")
     def answer(self, status):
@@ -109,6 +114,10 @@ CHECK = Check(timeout=timedelta(seconds=1))
 """A fifth of the product's time, so that a replica that freezes is down within 5 s."""
 
 
+LONGEST = 2400
+"""Number of chunks after which a stream ends that no test has ended: two minutes."""
+
+
 class Gateway:
     """HAProxy as a child process, and access to its state from outside."""
 
@@ -143,7 +152,11 @@ class Gateway:
     def start(self, table: RoutingTable | None = None) -> Self:
         self.haproxy.prepare(table or RoutingTable())
         self.children.start(self.haproxy.child(self.folder / "haproxy.log"))
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def wait(self) -> None:
@@ -188,26 +201,33 @@ class Gateway:
         return str(body["replica"])
 
     @contextmanager
-    def stream(self, key: str = "k", chunks: int = 20) -> Iterator[list[Any]]:
-        """Read a stream in a thread. Returns a list that grows; its last element is "whole" or the error."""
-        seen: list[Any] = []
-        thread = threading.Thread(target=self._stream, args=(key, chunks, seen))
-        thread.start()
-        try:
-            wait_for(lambda: seen, "the stream begins")
-            yield seen
-        finally:
-            thread.join()
+    def stream(self, key: str = "k", chunks: int | None = None) -> Iterator[list[Any]]:
+        """Read a stream in a thread. Returns a list that grows; its last element is "whole" or the error.
 
-    def _stream(self, key: str, chunks: int, seen: list[Any]) -> None:
+        `chunks`: its length, one each 0.05 s. Without it, the replica goes on until the context ends.
+        """
+        seen: list[Any] = []
+        with tempfile.TemporaryDirectory(prefix="stream-") as folder:
+            until = Path(folder) / "until"
+            thread = threading.Thread(target=self._stream, args=(key, chunks, until, seen))
+            thread.start()
+            try:
+                wait_for(lambda: seen, "the stream begins")
+                yield seen
+            finally:
+                if chunks is None:
+                    until.touch()
+                thread.join()
+
+    def _stream(self, key: str, chunks: int | None, until: Path, seen: list[Any]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {"Authorization": f"Bearer {key}", "x-chunks": str(chunks)}
+        headers = {"Authorization": f"Bearer {key}", "x-chunks": str(chunks or LONGEST), "x-until": str(until)}
         try:
             connection.request("POST", "/v1/stream", body=b"{}", headers=headers)
             answer = connection.getresponse()
             while line := answer.readline():
                 seen.append(line)
-            seen.append("whole" if len(seen) == chunks else "cut short")
+            seen.append("whole" if seen[-1:] == [b"last\n"] else "cut short")
         except (OSError, http.client.HTTPException) as error:
             seen.append(repr(error))
         finally:

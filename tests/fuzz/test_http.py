@@ -19,6 +19,7 @@ from bot.slack.http_server import serve_http
 from tests.fakes.haproxy import Gateway, Replica, route, server
 from tests.fuzz.fuzzing import MOST_MEMORY, fuzz
 from tests.fuzz.test_slack import command, event, press
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(0)]
 
@@ -31,7 +32,8 @@ WITHIN = 1.5
 
 def exchanged(port: int, data: bytes, *, ends: bool) -> bytes:
     """What a server sends for these bytes. `ends`: whether the client says that nothing follows."""
-    with socket.create_connection(("127.0.0.1", port), timeout=WITHIN) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=WITHIN * PATIENCE) as client:
+        client.settimeout(WITHIN)
         received = b""
         with contextlib.suppress(OSError):
             client.sendall(data)
@@ -86,7 +88,7 @@ def test_the_bots_server(bot, errors):
         said = exchanged(port, data, ends=rng.random() < 0.9)
         assert not [status for status in statuses(said) if status >= 500 and status not in HTTP_SAYS], said
         if rng.random() < 0.05:
-            assert httpx.get(f"http://127.0.0.1:{port}/health", verify=False).text == "ok\n"
+            assert httpx.get(f"http://127.0.0.1:{port}/health", verify=False, timeout=5 * PATIENCE).text == "ok\n"
 
     try:
         fuzz("bot-http", once, errors)
