@@ -5,14 +5,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from redis import Redis
-from rich.console import Console
-from rich.table import Table
 
 from recipes.loader import find, load
 from tests import (
@@ -33,6 +32,7 @@ from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
 from tests.fakes.ladder import climb, rungs
 from tests.line import Line
+from tests.measured import show
 from tests.person import GENERAL, Person, words
 from tests.rivals import SKYPILOT_OPTIMIZER, SOURCES, constant
 from workers.deployment.events import ScaleRequested
@@ -66,17 +66,31 @@ COMMANDS = ("status", "help", "recipes", "status slow", "plan mistral-7b", "laun
 
 
 def main():
-    rows = [*planning(), *climbing(), *(row for module in MODULES for row in module.rows())]
+    failed: list[str] = []
+    show("mixtral-bot bench", everything(failed))
+    print(f"\n{SOURCES}\nEverything runs on this machine against stand-ins: no row contains the latency of a network.")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def everything(failed):
+    """The rows of all parts. A part that fails is named in `failed`, and leaves the others their rows."""
+    for part in (planning, climbing, *(module.rows for module in MODULES), on_a_line):
+        name = part.__name__ if part.__module__ == __name__ else part.__module__
+        print(f"-- {name}", file=sys.stderr, flush=True)
+        try:
+            yield from part()
+        except Exception:  # noqa: BLE001 - its traceback is printed, and the run fails at its end
+            failed.append(name)
+            traceback.print_exc()
+            yield name, "failed", "its traceback is above"
+
+
+def on_a_line():
     with tempfile.TemporaryDirectory(prefix="mixtral-bench-") as folder, Line(Path(folder)) as line:
-        rows += [*appending(line), *launching(line), *acking(line)]
-    table = Table("what", "measured", "reference", box=None, title="mixtral-bot bench", title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.print(table)
-    console.print(
-        f"\n{SOURCES}\nEverything runs on this machine against stand-ins: no row contains the latency of a network."
-    )
+        yield from appending(line)
+        yield from launching(line)
+        yield from acking(line)
 
 
 def planning():

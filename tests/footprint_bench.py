@@ -4,11 +4,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from tests.cloudy_line import CloudyLine
 from tests.load import Target, ask
+from tests.measured import show
 from tests.person import GENERAL, MIXTRAL, Person, words
 from tests.soak import footprint
 
@@ -18,13 +16,6 @@ QUESTIONS = 60
 REQUESTS = 300
 RESTS = 10.0
 """Seconds between the end of the load, or the start, and the measurement."""
-
-
-def main():
-    table = Table("what", "measured", "reference", box=None, title="memory", title_justify="left")
-    for row in rows():
-        table.add_row(*row)
-    Console().print(table)
 
 
 def rows():
@@ -71,4 +62,4 @@ def load(line, person):
 
 
 if __name__ == "__main__":
-    main()
+    show("memory", rows())

@@ -16,10 +16,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import httpx
-from rich.console import Console
-from rich.table import Table as Printed
 
 from tests.load import Fate, Load, Target, waits
+from tests.measured import show
 from tests.rivals import ENVOY_CPU, SKYSERVE_CPU, SKYSERVE_FIRST_TOKEN, SKYSERVE_SHARE, constant
 from workers.gateway.config import Shape
 from workers.gateway.haproxy import SOCKET, Haproxy, binary
@@ -57,13 +56,6 @@ frontend upstream
   bind 127.0.0.1:{port}
   http-request return status 200 content-type application/json string '{{"choices":[{{"message":{{"content":"Hi"}}}}]}}'
 """
-
-
-def main():
-    table = Printed("what", "measured", "reference", box=None, title="the gateway", title_justify="left")
-    for row in rows():
-        table.add_row(*row)
-    Console().print(table)
 
 
 def rows():
@@ -255,4 +247,4 @@ def hammer(address):
 
 
 if __name__ == "__main__":
-    main()
+    show("the gateway", rows())

@@ -9,10 +9,8 @@ import threading
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table as Printed
-
 from tests.gateway_bench import BODY, KEY, SECONDS, cpu_of, running, saturate, start_gateway, start_static
+from tests.measured import show
 from workers.sandbox.valkey import free_port
 
 BUFFERS = (65_536, 262_144)
@@ -22,13 +20,6 @@ PROMPT = 4000
 """Bytes of the body of each request that waits."""
 IDLE = 9990
 ASKED = 200
-
-
-def main():
-    table = Printed("what", "measured", "reference", box=None, title="the gateway under load", title_justify="left")
-    for row in rows():
-        table.add_row(*row)
-    Console().print(table)
 
 
 def rows():
@@ -144,4 +135,4 @@ def silent():
 
 
 if __name__ == "__main__":
-    main()
+    show("the gateway under load", rows())

@@ -9,11 +9,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table as Printed
-
 from tests.fakes.haproxy import connects
 from tests.gateway_bench import answering, running
+from tests.measured import show
 from tests.scale import REPLICAS, Store
 from workers.deployment.events import KeyId, KeyIssued, KeyRevoked
 from workers.deployment.keys import new_key
@@ -25,13 +23,6 @@ DEPLOYMENTS = (50, 1000)
 ROUNDS = 15
 LIMIT = 100
 """Milliseconds."""
-
-
-def main():
-    table = Printed("what", "measured", "reference", box=None, title="the gateway's table", title_justify="left")
-    for row in rows():
-        table.add_row(*row)
-    Console().print(table)
 
 
 def rows():
@@ -99,4 +90,4 @@ def status_of(port, key):
 
 
 if __name__ == "__main__":
-    main()
+    show("the gateway's table", rows())

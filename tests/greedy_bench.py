@@ -10,11 +10,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table as Printed
-
 from tests.gateway_bench import REPLICA_KEY, answering, running
 from tests.load import Fate, Target, ask
+from tests.measured import show
 from workers.gateway.config import Shape
 from workers.gateway.haproxy import Haproxy
 from workers.gateway.table import ReplicaServer, Route, RoutingTable
@@ -35,13 +33,6 @@ PAUSE = 0.5
 MOST = 1.1
 
 GREEDY_KEY, MODEST_KEY = "mxk_greedy", "mxk_modest"
-
-
-def main():
-    table = Printed("what", "measured", "reference", box=None, title="limits of keys", title_justify="left")
-    for row in rows():
-        table.add_row(*row)
-    Console().print(table)
 
 
 def rows():
@@ -157,4 +148,4 @@ def p99(address):
 
 
 if __name__ == "__main__":
-    main()
+    show("limits of keys", rows())

@@ -20,6 +20,7 @@ from tests.builders.long_logs import (
 )
 from tests.builders.machines import INSTALLATION
 from tests.fakes.driver import FakeDriver
+from tests.measured import show
 from workers.clouds.driver import Refused
 from workers.control.advance import Advance
 from workers.decision.next_step import next_step
@@ -146,5 +147,4 @@ def look(entries: list[bytes], now: datetime) -> float:
 
 
 if __name__ == "__main__":
-    for row in rows():
-        print("  ".join(row))
+    show("long logs", rows())

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -11,13 +10,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from redis import Redis
-from rich.console import Console
-from rich.table import Table
 
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
 from tests.fakes.ladder import rungs
 from tests.fakes.launching import launched
+from tests.measured import show
 from workers.clouds.sdks import import_sdks
 from workers.deployment.events import LaunchIntended, MachineCreated
 from workers.deployment.log import Log
@@ -36,14 +34,6 @@ JOBS = 3
 QUOTAS = ("L-417A185B", "L-DB2E81BA")
 
 _fork = multiprocessing.get_context("fork")
-
-
-def main():
-    table = Table("what", "measured", "reference", box=None, title="launches on slow clouds", title_justify="left")
-    for row in rows():
-        table.add_row(*row)
-        print(*row, sep=" | ", file=sys.stderr, flush=True)
-    Console().print(table)
 
 
 def rows():
@@ -155,4 +145,4 @@ def job_of(sends: Connection) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    show("launches on slow clouds", rows())

