@@ -10,7 +10,7 @@ from bot.views.words import user
 from workers.decision.budget import BudgetStanding, Owner, owner_of_state, purchase, standings_of, why_refused
 from workers.deployment.ledger import Book
 from workers.deployment.state import Deployment
-from workers.placement.ladder import Rung
+from workers.placement.ladder import Rung, considered
 from workers.policy.budgets import BudgetScope
 
 
@@ -20,7 +20,7 @@ def check_launch(owner: Owner, ladder: Callable[[], Iterable[Rung]], context: Co
     The workers decide again before each purchase.
     """
     budgets = context.policy().budgets
-    offers = [rung.offer for rung in ladder() if rung.usable] if budgets.limits else []
+    offers = [rung.offer for rung in considered(ladder())] if budgets.limits else []
     if not offers:
         return
     standings = standings_of(owner, budgets, context.deployments.book(), context.now())

@@ -11,7 +11,7 @@ from bot.views.amounts import count
 from bot.views.escape import escape
 from workers.decision.ceiling import raised
 from workers.deployment.state import Deployment
-from workers.placement.ladder import Rung
+from workers.placement.ladder import Rung, considered
 
 
 def ceiling_after(state: Deployment, replicas: int, context: CommandContext) -> Decimal | None:
@@ -21,7 +21,7 @@ def ceiling_after(state: Deployment, replicas: int, context: CommandContext) -> 
 
 def total_of(rungs: Sequence[Rung], replicas: int) -> Decimal:
     """USD per hour of the replicas at the cheapest offer; 0 if no price is known."""
-    price = next((rung.offer.usd_per_hour for rung in rungs if rung.usable), None)
+    price = next((rung.offer.usd_per_hour for rung in considered(rungs)), None)
     return (price or Decimal(0)) * replicas
 
 

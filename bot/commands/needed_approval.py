@@ -19,7 +19,7 @@ from workers.decision.budget import Owner, standings_of
 from workers.decision.ceiling import ceiling_of
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
-from workers.placement.ladder import Rung
+from workers.placement.ladder import Rung, considered
 from workers.policy.approvals import MAX_APPROVERS, needs
 
 
@@ -112,8 +112,8 @@ def left_of_budget(name: str, user: str, channel: str, context: CommandContext) 
 
 
 def gpus_of(rungs: Sequence[Rung], replicas: int) -> int:
-    """The most GPUs that the replicas may have, on any usable offer."""
-    return replicas * max((rung.offer.count for rung in rungs if rung.usable and rung.offer.accelerator), default=0)
+    """The most GPUs that the replicas may have, on any offer."""
+    return replicas * max((rung.offer.count for rung in considered(rungs) if rung.offer.accelerator), default=0)
 
 
 def may_approve(user: str, asker: str, channel: str, context: CommandContext) -> bool:

@@ -7,7 +7,7 @@ from bot.views import offers
 from bot.views.amounts import count, per_hour_and_day, usd_per_hour
 from bot.views.escape import clip, escape, inert
 from bot.views.ladder import mends
-from workers.placement.ladder import Rung
+from workers.placement.ladder import Rung, considered
 from workers.placement.limits import Limits
 
 MAX_CAUSE = 600
@@ -41,8 +41,8 @@ def price_now(rungs: Sequence[Rung], why_empty: str, *, replicas: int = 1, would
 
 
 def launch_prices(rungs: Sequence[Rung], replicas: int, ceiling: Decimal | None) -> str:
-    """The cheapest and the most expensive usable offer, and the ceiling; empty if it is free or not known."""
-    prices = [r.offer.usd_per_hour for r in rungs if r.usable and r.offer.usd_per_hour is not None]
+    """The cheapest and the most expensive offer, and the ceiling; empty if it is free or not known."""
+    prices = [r.offer.usd_per_hour for r in considered(rungs) if r.offer.usd_per_hour is not None]
     if not prices or not max(prices):
         return ""
     cheapest = next(price for price in prices)

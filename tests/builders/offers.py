@@ -1,5 +1,6 @@
 """Builders of offers and ladders from short texts."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -53,3 +54,8 @@ HERE = offer("local here", 0, "", region="local")
 def ladder(*offers: Offer) -> tuple[Rung, ...]:
     """One usable rung per offer, in the given order."""
     return tuple(Rung(offer=one, usable=True) for one in offers)
+
+
+def unusable(rungs: Iterable[Rung]) -> tuple[Rung, ...]:
+    """The same ladder in a process without the clouds' credentials."""
+    return tuple(replace(rung, usable=False, reason="no credentials") for rung in rungs)

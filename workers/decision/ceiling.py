@@ -10,7 +10,7 @@ from recipes.schema import Recipe
 from workers.decision.mix import mix_of
 from workers.deployment.attempt import Attempt
 from workers.deployment.state import Deployment
-from workers.placement.ladder import Rung
+from workers.placement.ladder import Rung, considered
 from workers.placement.limits import Limits
 
 
@@ -35,10 +35,9 @@ def raised(state: Deployment, replicas: int, rungs: Iterable[Rung]) -> Decimal |
 
 
 def usable_prices(rungs: Iterable[Rung]) -> list[Decimal]:
-    """The known prices of the usable rungs, or of all rungs if none is usable now; cheapest first."""
-    known = [(rung.usable, rung.offer.usd_per_hour) for rung in rungs if rung.offer.usd_per_hour is not None]
-    some = any(usable for usable, _ in known)
-    return sorted(price for usable, price in known if price is not None and (usable or not some))
+    """The known prices of the rungs that are considered; cheapest first."""
+    priced = [rung for rung in rungs if rung.offer.usd_per_hour is not None]
+    return sorted(rung.offer.usd_per_hour for rung in considered(priced) if rung.offer.usd_per_hour is not None)
 
 
 def _most(recipe: Recipe, limits: Limits, replicas: int) -> int:

@@ -1,6 +1,6 @@
 """PURE: the ladder: the offers that satisfy a recipe and limits, in the order in which they are tried."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -16,6 +16,15 @@ class Rung(Struct, frozen=True, kw_only=True):
     usable: bool
     reason: str | None = None
     mend: str | None = None
+
+
+def considered(rungs: Iterable[Rung]) -> tuple[Rung, ...]:
+    """The usable rungs; all of them if none is usable: the process that launches may have what this one lacks.
+
+    Prices, GPUs and budgets are judged by them, so that a process without credentials does not take a launch for free.
+    """
+    every = tuple(rungs)
+    return tuple(rung for rung in every if rung.usable) or every
 
 
 Ladder = Callable[[Recipe, Limits], tuple[Sequence[Rung], str]]

@@ -16,7 +16,7 @@ from bot.language.direct_request import Deed, DeedStage, WantedDeed
 from bot.language.grammar import parse
 from bot.slack.facts import PersonFacts
 from bot.views import approval as approval_view
-from tests.builders.offers import ladder, offer
+from tests.builders.offers import ladder, offer, unusable
 from tests.fakes.office import Office
 from workers.deployment.events import Requested, ScaleRequested
 from workers.deployment.log import Log
@@ -257,6 +257,14 @@ def test_a_name_that_is_taken_by_then_voids_it(office):
 def test_each_threshold_is_said(office, limits, typed, why):
     governed(office, **limits)
     assert why in says(office, typed)
+    assert office.requests.all() == []
+
+
+@pytest.mark.parametrize("limits", [{"usd_per_hour": Decimal(20)}, {"usd_per_hour": None, "gpus": 7}])
+def test_a_bot_without_credentials_of_a_cloud_knows_the_thresholds_by_all_offers(office, limits):
+    office.context = replace(office.context, ladder=lambda *_: (unusable(ladder(offer("r-0", 22))), ""))
+    governed(office, **limits)
+    assert "nothing was started yet" in says(office, "launch as fast")
     assert office.requests.all() == []
 
 

@@ -10,7 +10,7 @@ from bot.commands.budget_check import of_viewer
 from bot.commands.visibility import Viewer
 from bot.language.command import Launch
 from tests.builders.logs import append
-from tests.builders.offers import ladder, offer
+from tests.builders.offers import ladder, offer, unusable
 from tests.builders.story import Story
 from tests.fakes.office import Office
 from workers.decision.budget import Owner
@@ -50,6 +50,14 @@ def test_a_launch_on_a_budget_that_is_used_up_starts_nothing(office, redis):
     assert "Admins: <@UADMIN>." in said
     assert [state.name for state in office.requests.all()] == ["fast"]
     assert "Launching" in office.says(Launch(name="theirs"), user="U2")
+
+
+def test_a_bot_without_credentials_of_a_cloud_refuses_what_no_offer_fits(office, redis):
+    runs(redis)
+    budgets(redis, Budget(scope=BudgetScope.PERSON, month=Decimal(8)))
+    office.context = replace(office.context, ladder=lambda *_: (unusable(ladder(offer("gcp r-a", "7.20"))), ""))
+    assert "an hour of the cheapest machine costs 7.20 USD" in office.says(Launch(name="more"))
+    assert [state.name for state in office.requests.all()] == ["fast"]
 
 
 def test_a_scale_that_needs_a_further_machine_is_refused_and_one_down_is_not(office, redis):

@@ -19,7 +19,7 @@ from bot.prompting.drafts import LaunchDraft
 from bot.screens.confirmations import Confirmations
 from bot.settings import from_environ
 from bot.views import confirm
-from tests.builders.offers import ladder, offer
+from tests.builders.offers import ladder, offer, unusable
 from tests.fakes.office import Office
 from tests.person import words
 from workers.deployment.events import Requested, ScaleRequested
@@ -83,6 +83,13 @@ def test_a_launch_over_the_threshold_asks_first_and_starts_nothing(office):
     assert "Launching *fast*" in pressed(office, value)
     assert office.requests.get("fast").wanted == 3
     assert office.requests.get("fast").ceiling == 66
+
+
+def test_a_bot_without_credentials_of_a_cloud_asks_by_the_prices_of_all_offers(office):
+    office.context = replace(office.context, ladder=lambda *_: (unusable(ladder(offer("r-1", 22))), ""))
+    assert "costs 66.00 USD/h" in asked(office, "launch as fast --replicas 3")[0]
+    assert office.requests.all() == []
+    assert "It costs 22.00 USD/h" in asked(office, "launch as fast")[0]
 
 
 def test_what_costs_no_more_than_the_threshold_asks_nobody(office):
