@@ -255,7 +255,8 @@ def _begin_notices(settings: BotSettings, redis: Redis, calls: SlackCalls, stop:
     deployments, admins = wire_deployments(settings.workers, redis), settings.admins
     policy = StoredPolicy(redis).current
     _begin("budget warnings", BudgetWarnings(deployments, calls, redis, policy=policy, admins=admins).run, stop)
-    _begin("gateway alerts", GatewayAlerts(calls, redis, admins=admins).run, stop)
+    alerts = GatewayAlerts(calls, redis, admins=admins, serves=lambda: any(s.ready for s in deployments.all()))
+    _begin("gateway alerts", alerts.run, stop)
 
 
 def _begin(name: str, run: Callable[[threading.Event], None], stop: threading.Event) -> None:

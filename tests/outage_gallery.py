@@ -42,6 +42,7 @@ def messages(running: list[Deployment]) -> dict[str, Message]:
             GatewayNotice(kind="wrong_keys", at=BEGIN, source="203.0.113.7", number=2000)
         ),
         "wrong keys, many sources": gateway_words.more_sources(3),
+        "no gateway": gateway_words.notice(GatewayNotice(kind="absent", at=BEGIN)),
         "gateway cannot write": gateway_words.notice(
             GatewayNotice(
                 kind="files",

@@ -1,10 +1,11 @@
-"""Tells each admin by a direct message what the gateway noticed: of each matter at most once an hour.
+"""Tells each admin by a direct message what the gateway noticed, and that none runs: of each matter once an hour.
 
 One attack may come from thousands of sources: an admin is told of `MOST_SOURCES` an hour, and once that there are more.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from bot.cards.repeating import by_one, repeat
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed
 from bot.views import gateway_words as view
-from workers.deployment.gateway_notices import GatewayNotice, GatewayNotices
+from workers.deployment.gateway_notices import CLAIM, GatewayNotice, GatewayNotices
 from workers.lease import Lease
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ MOST_SOURCES = 3
 """Maximum number of sources of wrong keys that an admin is told of by address within AGAIN."""
 NEWS_FOR = timedelta(minutes=10)
 """Age at which a notice is no longer told."""
+ABSENT_AFTER = timedelta(minutes=1)
+"""Time without a gateway after which that is told. A restart takes up to 15 s."""
 
 
 class GatewayAlerts:
@@ -39,13 +42,18 @@ class GatewayAlerts:
         redis: Redis,
         *,
         admins: Collection[str],
+        serves: Callable[[], bool],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`serves`: whether any replica is ready, so that a gateway is needed."""
         self._slack = slack
         self._redis: Any = redis
         self._notices = GatewayNotices(redis)
         self._admins = admins
-        self._now = clock
+        self._serves = serves
+        self._now, self._monotonic = clock, monotonic
+        self._absent_since: float | None = None
         self._lease = Lease(redis, "gateway_alerts", LEASE)
 
     def run(self, stop: threading.Event) -> None:
@@ -54,10 +62,20 @@ class GatewayAlerts:
 
     def look(self) -> None:
         """Post each notice that is due. Raises RedisError."""
-        for notice in self._notices.read():
+        for notice in (*self._notices.read(), *self._absence()):
             if abs(self._now() - notice.at) <= NEWS_FOR:
                 for admin in sorted(self._admins):
                     self._tell(admin, notice)
+
+    def _absence(self) -> tuple[GatewayNotice, ...]:
+        now = self._monotonic()
+        if self._redis.exists(CLAIM):
+            self._absent_since = None
+        elif self._absent_since is None:
+            self._absent_since = now
+        elif now - self._absent_since >= ABSENT_AFTER.total_seconds() and self._serves():
+            return (GatewayNotice(kind="absent", at=self._now()),)
+        return ()
 
     def _tell(self, admin: str, notice: GatewayNotice) -> None:
         mark = f"mixtral:gateway_told:{admin}:{notice.name}"

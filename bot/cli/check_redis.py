@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from bot.cli.check_workers import workers
+from bot.cli.check_workers import running_gateway, workers
 from workers.clouds.findings import Finding
 from workers.deployment.identity import held
 from workers.errors import WorkersError
@@ -28,7 +28,7 @@ SLOW = 0.1
 
 
 def redis(environ: Mapping[str, str]) -> list[Finding]:
-    """Check persistence, eviction, writes, access, the installation's id and the workers; one finding on a failure."""
+    """Check persistence, eviction, writes, access, the id, the workers and the gateway; one finding on a failure."""
     found = partial(Finding, about="Redis", what="")
     url = environ.get("REDIS_URL", "")
     if not url:
@@ -42,6 +42,7 @@ def redis(environ: Mapping[str, str]) -> list[Finding]:
         return [
             *(_persistence(client), *_disk(client), *_eviction(client), *refused, *_memory(client), *_speed(client)),
             *(*_access(url), *_installation(client, environ), *workers(client, accepts_writes=not refused)),
+            running_gateway(client),
         ]
     except ValueError:  # its text may quote a part of the password
         says, mend = "REDIS_URL is not a Redis address", "write it as redis://localhost:6379/0"

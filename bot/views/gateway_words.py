@@ -30,6 +30,13 @@ def notice(told: GatewayNotice) -> Message:
                 "valid until the gateway has corrected it."
             )
             mend = escape(told.why)
+        case "absent":
+            sentence = (
+                "*No gateway has run for a minute, while replicas are ready.* If it started HAProxy, no endpoint "
+                "answers. If HAProxy is a service of its own, it serves the table as it was: revoked keys stay "
+                "valid, and replicas that are new or gone are not noticed."
+            )
+            mend = "Start `mixtral-bot gateway`. If it runs, its log says what it waits for."
         case _ as never:
             assert_never(never)
     return _message(sentence, mend)

@@ -33,10 +33,9 @@ CASES = {
         "tests/contract/test_gateway_closing.py::test_a_stream_of_a_revoked_key_ends_and_those_of_other_keys_go_on",
         "tests/scenario/test_gateway_alerts.py::test_files_that_cannot_be_written_are_told_with_cause_and_mend",
     ),
-    "A host's disk is full: machines are listed and ended all the same, and files are written whole or not at all.": (
-        "tests/contract/test_full_disk.py::test_a_local_machine_is_listed_and_ended_and_its_lease_is_extended_as_soon_as_there_is_room",
-        "tests/contract/test_full_disk.py::test_the_files_of_an_installation_are_written_whole_or_not_at_all",
-        "tests/contract/test_full_disk.py::test_a_worker_starts_on_a_full_disk_with_a_sentence_and_not_with_a_traceback",
+    "No gateway runs for a minute while replicas are ready: the admins are told, and `mixtral-bot check` fails.": (
+        "tests/scenario/test_gateway_alerts.py::test_that_no_gateway_runs_is_told_after_a_minute_while_replicas_are_ready",
+        "tests/unit/bot/cli/test_check_redis.py::test_a_gateway_that_does_not_run_is_a_failure_once_there_are_deployments",
     ),
     "A log is gone, and its name is still taken: the name is free two leases after its machines were last seen.": (
         "tests/contract/test_freed_names.py::test_while_a_machine_may_run_the_name_is_taken_and_reported",

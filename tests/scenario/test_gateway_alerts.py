@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bot.views import gateway_words
 from tests.fakes.haproxy import Gateway, route, wait_for
 from tests.person import ADA, ROBIN
 from workers.deployment.gateway_notices import MOST, NOTICES, GatewayNotice, GatewayNotices
+from workers.gateway.claim import Claim
 from workers.gateway.source_rules import MOST_WRONG
 from workers.gateway.source_watch import SourceWatch
 
@@ -51,7 +53,7 @@ def said(redis, slack):
     web = WebClient(BOT_TOKEN, base_url=slack.api_url)
 
     def look(at=NOW, admin=ADA):
-        GatewayAlerts(calls, redis, admins=[admin], clock=lambda: at).look()
+        GatewayAlerts(calls, redis, admins=[admin], serves=bool, clock=lambda: at).look()
         channel = web.conversations_open(users=admin)["channel"]["id"]
         found = web.conversations_history(channel=channel)["messages"]
         return [m["text"] for m in reversed(found) if "gateway" in m["text"]]
@@ -109,6 +111,31 @@ def test_files_that_cannot_be_written_are_told_with_cause_and_mend(redis, said):
     (told,) = said()
     assert "No space left on device. Free some space." in told
     assert "revoked keys" in told
+
+
+def test_that_no_gateway_runs_is_told_after_a_minute_while_replicas_are_ready(redis, slack):
+    web, passed, ready = WebClient(BOT_TOKEN, base_url=slack.api_url), [0.0], [False]
+    calls = SlackCalls(web_client(BOT_TOKEN, slack.api_url), Budgets(redis))
+    alerts = GatewayAlerts(calls, redis, admins=[ADA], serves=lambda: ready[0], monotonic=lambda: passed[0])
+
+    def told(seconds):
+        passed[0] += seconds
+        alerts.look()
+        channel = web.conversations_open(users=ADA)["channel"]["id"]
+        return [m["text"] for m in web.conversations_history(channel=channel)["messages"] if "No gateway" in m["text"]]
+
+    claim = Claim(redis, "on a host")
+    with claim.held(threading.Event()):
+        assert told(0) == told(100) == []
+    assert told(0) == told(100) == [], "no replica needs one"
+    ready[0] = True
+    assert "Start `mixtral-bot gateway`" in told(0)[0]
+    assert len(told(5)) == 1, "once an hour"
+    redis.delete(*redis.keys("mixtral:gateway_told:*"))
+    with claim.held(threading.Event()):
+        assert len(told(5)) == 1
+    assert len(told(5)) == len(told(59)) == 1, "another minute begins"
+    assert len(told(2)) == 2
 
 
 def test_notices_are_few_and_those_of_a_newer_version_are_left_alone(redis):

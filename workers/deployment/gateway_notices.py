@@ -9,11 +9,14 @@ from msgspec import Struct
 from redis import Redis
 
 NOTICES = "mixtral:gateway:notices"
+CLAIM = "mixtral:gateway"
+"""Exists while a gateway runs (workers/gateway/claim.py)."""
 KEPT = timedelta(days=1)
 MOST = 20
 """Maximum number of notices: one attack may come from many sources."""
 
-NoticeKind = Literal["wrong_keys", "files"]
+NoticeKind = Literal["wrong_keys", "files", "absent"]
+"""`absent` is not written by a gateway: the bot finds that none runs."""
 
 
 class GatewayNotice(Struct, frozen=True, kw_only=True):

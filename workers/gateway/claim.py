@@ -12,11 +12,12 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import LockError, RedisError
 
+from workers.deployment.gateway_notices import CLAIM
 from workers.gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
 
-KEY = "mixtral:gateway"
+KEY = CLAIM
 EXPIRY = timedelta(seconds=10)
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 

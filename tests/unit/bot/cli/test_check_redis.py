@@ -15,6 +15,7 @@ from tests.builders.events import requested
 from tests.fakes.haproxy import Gateway
 from workers.deployment.identity import INSTALLATION
 from workers.deployment.log import Log, new_id
+from workers.gateway.claim import Claim
 from workers.gateway.config import INSTALLATION as GATEWAY_OF
 from workers.heartbeats import HEARTBEATS, HeartbeatRecorder, WorkerPart, read
 from workers.lease import Lease
@@ -168,6 +169,19 @@ def test_a_worker_that_is_frozen_or_away_is_a_failure_once_there_are_deployments
 def beat(redis, part, ago=0, host="h-a", name="worker-1"):
     at = redis.time()[0] - ago
     redis.hset(HEARTBEATS, f"{part} {host}", f"{at} {name}")
+
+
+def test_a_gateway_that_does_not_run_is_a_failure_once_there_are_deployments(environ, redis):
+    (works, _, mend) = found(environ, "gateway", "process")[0]
+    assert (works, mend) == (None, "start `mixtral-bot gateway`")
+    id_ = new_id()
+    Log(redis).open(id_, requested("fast"), "key", "once")
+    (works, says, mend) = found(environ, "gateway", "process")[0]
+    assert not works
+    assert "no endpoint answers" in says
+    assert mend.startswith("start `mixtral-bot gateway`")
+    with Claim(redis, "on a host, in /somewhere").held(threading.Event()):
+        assert found(environ, "gateway", "process") == [(True, "runs on a host, in /somewhere", "")]
 
 
 def test_workers_that_observe_but_do_no_jobs_are_a_failure_with_since_when(environ, redis):
