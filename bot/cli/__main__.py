@@ -1,5 +1,6 @@
 """The command line. Each command imports its modules when it runs, so that `--help` and `plan` are fast."""
 
+import atexit
 import os
 import sys
 from datetime import UTC, datetime
@@ -49,7 +50,10 @@ def run() -> None:
     _log_to_stderr()
     from bot.run import main as run_bot
 
-    sys.exit(run_bot(os.environ))
+    status = run_bot(os.environ)
+    # Its daemon threads still run, and would be inside libraries while the interpreter takes these apart.
+    atexit.register(os._exit, status)
+    sys.exit(status)
 
 
 @main.command()
