@@ -15,7 +15,7 @@ from workers.deployment.transfer_file import FORMAT, ExportHeader, Kind, Part
 from workers.errors import WorkersError
 
 _ALL = "mixtral:"
-_OF_PROCESSES = ("feed", "follower:position", "lease:", "gateway", "load", "rate:", "prices", "told:")
+_OF_PROCESSES = ("feed", "follower:position", "lease:", "gateway", "workers", "load", "rate:", "prices", "told:")
 _WITH_TEXTS = ("questions", "texts:", "draft:")
 
 LEFT_OUT = tuple(_ALL + beginning for beginning in (*_OF_PROCESSES, *_WITH_TEXTS))
