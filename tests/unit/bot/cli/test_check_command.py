@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 
 from bot.cli import check_command as check
-from bot.cli import check_connections
+from bot.cli import check_connections, check_redis
 from bot.cli.check_hub import joined
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
 from bot.sandbox.server import start
@@ -146,7 +146,8 @@ def answering(text="ok", status=200):
 
 
 @pytest.mark.usefixtures("redis")
-def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gcp, valkey_url):
+def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gcp, valkey_url, monkeypatch):
+    monkeypatch.setattr(check_redis, "SLOW", 30.0)  # a call on a busy host may take longer than the product's 0.1 s
     with start() as slack, answering() as gateway:
         environ = home | aws.environ | gcp.environ | {"MIXTRAL_GATEWAY_URL": gateway}
         environ |= {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "SLACK_API_URL": slack.api_url}
