@@ -17,7 +17,7 @@ from tests.builders.story import Story
 from workers.deployment import ledger_reader, snapshot
 from workers.deployment import log as log_module
 from workers.deployment.events import EventId, ScaleRequested, Version
-from workers.deployment.ledger import LEDGER, LedgerEntry, MachineRepriced, Use, fold
+from workers.deployment.ledger import LEDGER, TOKENS, LedgerEntry, MachineRepriced, Use, fold
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import START, Log, NameTaken, new_id
 from workers.deployment.stored_book import BOOK, BOOK_SCHEMA, StoredBook
@@ -262,6 +262,22 @@ def test_a_stored_book_that_cannot_be_read_or_is_not_of_this_ledger_is_not_used(
         redis.set(BOOK, stored)
     assert Ledger(redis).newest() == Ledger(redis, whole=True).newest()
     assert told.state is not None
+
+
+@pytest.mark.parametrize("stream", [LEDGER, TOKENS])
+def test_what_a_restored_redis_lacks_is_forgotten_also_if_its_ledger_has_grown_before_the_next_look(redis, stream):
+    """Else a machine that no log contains would use the budgets for ever, and the stored book would pass it on."""
+    append(redis, told := launched().created())
+    ledger = Ledger(redis, whole=True)
+    ledger.count(counted(None, (told.id, 1), Tokens(10, 2), NOW))
+    backup = redis.dump(stream)
+    append(redis, launched("other", id_="d0000000other").created())
+    ledger.count(counted(None, (told.id, 1), Tokens(1000, 20), NOW))
+    ledger.book()
+    redis.restore(stream, 0, backup, replace=True)
+    append(redis, launched("later", id_="d0000000later"))
+    ledger.count(counted(None, (told.id, 2), Tokens(7, 1), NOW))
+    assert ledger.book() == Ledger(redis, whole=True).book()
 
 
 def test_a_field_that_is_new_in_the_stored_book_raises_its_schema():

@@ -66,7 +66,7 @@ class Ledger:
     def book(self) -> Book:
         """The use of every machine so far. Raises RedisError."""
         with self._lock:
-            self._compare()
+            self._compare(LEDGER, TOKENS)
             self._begin()
             self._read(LEDGER)
             return self._read(TOKENS)
@@ -77,17 +77,18 @@ class Ledger:
         Raises RedisError.
         """
         with self._lock:
-            self._compare()
+            self._compare(LEDGER)
             self._begin()
             book = self._read(LEDGER)
             return book, self._positions[LEDGER].removeprefix("(").removeprefix(START_OF_STREAM)
 
-    def _compare(self) -> None:
-        """Start again if the ledger is older than what was read: an older copy of Redis was restored."""
-        newest = self._redis.xrevrange(LEDGER, count=1)
-        if _number(self._positions[LEDGER]) > (_number(newest[0][0].decode()) if newest else ()):
-            self._book = Book()
-            self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
+    def _compare(self, *streams: str) -> None:
+        """Start again if what was read last is gone: an older copy of Redis was restored, and may have grown since."""
+        for stream in streams:
+            last = self._positions[stream].removeprefix("(")
+            if last != START_OF_STREAM and not self._redis.xrange(stream, min=last, max=last):
+                self._book = Book()
+                self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
 
     def _begin(self) -> None:
         """Begin with the stored book, unless entries were read already, or its position is not in the ledger."""
@@ -226,8 +227,3 @@ def _has(book: Book, entry: LedgerEntry) -> bool:
     if isinstance(entry, ReservationReleased):
         return key not in book.reserved
     return use is not None and (isinstance(entry, MachineBooked) or use.ended is not None)
-
-
-def _number(position: str) -> tuple[int, ...]:
-    """A position in the stream, as `1700000000000-3`, that can be compared; empty for its beginning."""
-    return tuple(int(part) for part in position.removeprefix("(").split("-") if part)
