@@ -20,6 +20,7 @@ from workers.deployment.events import EventId, ScaleRequested, Version
 from workers.deployment.ledger import LEDGER, TOKENS, LedgerEntry, MachineRepriced, Use, fold
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import START, Log, NameTaken, new_id
+from workers.deployment.ownership import ENDED_ITSELF
 from workers.deployment.stored_book import BOOK, BOOK_SCHEMA, StoredBook
 from workers.deployment.token_counts import Tokens, counted
 
@@ -236,6 +237,20 @@ def test_a_machine_whose_deployment_ended_before_it_is_closed_by_the_cloud_s_tim
     [closed] = Ledger(redis).book().uses.values()
     assert (closed.ended, closed.estimated) == (told.now, False)
     assert redis.xlen(LEDGER) == 4
+
+
+def test_a_machine_that_no_list_shows_after_the_end_of_its_deployment_costs_nothing_after_its_lease(redis):
+    """Its place did not answer until the machine had ended itself: nobody would tell its end for a month."""
+    append(redis, told := launched().created().wait(minutes=30).given_up("crashed").ended("it crashed"))
+    append(redis, launched("runs", id_="d0000000runs").created())
+    expires = told.state.attempts[0].expires_at
+    assert Ledger(redis).complete(Log(redis), NOW, expires + ENDED_ITSELF) == 0
+    assert Ledger(redis).complete(Log(redis), NOW, expires + ENDED_ITSELF + timedelta(seconds=1)) == 1
+    assert Ledger(redis).complete(Log(redis), NOW, expires + timedelta(days=2)) == 0
+    uses = {use.owner.name: use for use in Ledger(redis).book().uses.values()}
+    assert (uses["fast"].ended, uses["fast"].estimated, uses["runs"].ended) == (expires, True, None)
+    assert Ledger(redis).settle(told.id, 1, uses["fast"].booked.machine, told.now)
+    assert Ledger(redis).book().uses[told.id, 1].ended == told.now
 
 
 def test_a_process_that_begins_reads_only_what_is_later_than_the_stored_book(redis, monkeypatch):

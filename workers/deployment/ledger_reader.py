@@ -37,6 +37,7 @@ from workers.deployment.ledger import (
     fold,
 )
 from workers.deployment.log import START, Log
+from workers.deployment.ownership import has_ended_itself
 from workers.deployment.state import fold as fold_log
 from workers.deployment.stored_book import BOOK
 from workers.deployment.token_counts import TokensCounted
@@ -121,16 +122,18 @@ class Ledger:
 
         An earlier version of a worker books nothing: this is called while a process is the sweeper, too. An entry that
         two processes append has no effect the second time. `since`: the logs of deployments that ended earlier are not
-        read. A machine whose log is gone is closed: nobody would see its end, which its lease brings.
+        read. A machine whose log is gone, or whose deployment has ended, may end unseen by its lease, and is closed.
         """
-        book, added = self.book(), 0
-        for deployment in {*log.names().values(), *log.ended(since)}:
+        book, added, names = self.book(), 0, set(log.names().values())
+        for deployment in {*names, *log.ended(since)}:
             if any(not _has(book, entry) for entry in _entries(log, deployment)):
                 added += sum(self._booked(entry) for entry in self._lacking(log, deployment))
         running = [key for key, use in book.uses.items() if use.ended is None] + list(book.reserved)
         gone = {deployment for deployment in {key[0] for key in running} if log.version(deployment) == START}
         for deployment, attempt in (key for key in running if key[0] in gone):
             added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
+        for deployment in {key[0] for key in running} - gone - names:
+            added += sum(self._booked(closed) for closed in _lapsed(log, deployment, now) if not _has(book, closed))
         return added
 
     def _lacking(self, log: Log, deployment: DeploymentId) -> list[LedgerEntry]:
@@ -215,6 +218,17 @@ def _before(deployment: DeploymentId, events: Sequence[LoggedEvent]) -> Iterator
             yield entry
         if attempt.machine and attempt.gone_at:
             yield MachineClosed(deployment=deployment, attempt=attempt.number, ended=attempt.gone_at)
+
+
+def _lapsed(log: Log, deployment: DeploymentId, now: datetime) -> Iterator[MachineClosed]:
+    """The ends of the machines of a deployment that has ended, by their leases, which nobody extends any more."""
+    try:
+        state = fold_log(deployment, log.read(deployment))
+    except MsgspecError:
+        return
+    for attempt in state.attempts if state and state.ended and not state.newer else ():
+        if attempt.machine and attempt.phase in MAY_COST and has_ended_itself(attempt, now):
+            yield MachineClosed(deployment=deployment, attempt=attempt.number, ended=attempt.expires_at)
 
 
 def _has(book: Book, entry: LedgerEntry) -> bool:
