@@ -31,7 +31,7 @@ HOURLY = Decimal("7.20")
 _ATTEMPT = ("deployment", "attempt")
 STORED = {
     "DeploymentBooked": ("deployment", "at", "name", "recipe", "user", "channel"),
-    "MachineReserved": (*_ATTEMPT, "usd_per_hour", "at"),
+    "MachineReserved": (*_ATTEMPT, "usd_per_hour", "at", "expires_at"),
     "ReservationReleased": _ATTEMPT,
     "MachineBooked": (
         *(*_ATTEMPT, "machine", "cloud", "region", "zone", "instance_type", "spot"),
@@ -299,7 +299,7 @@ def test_a_field_that_is_new_in_the_stored_book_raises_its_schema():
     """A sweeper of an earlier version stores the book without the field, and this version would read it so."""
     fields = {kind.__name__: kind.__struct_fields__ for kind in (*get_args(LedgerEntry), Use, StoredBook)}
     del fields["TokensCounted"]  # a book is stored without tokens
-    assert (BOOK_SCHEMA, fields) == (1, STORED)
+    assert (BOOK_SCHEMA, fields) == (2, STORED)
 
 
 def test_the_ledger_of_a_shortened_log_lacks_nothing(redis, monkeypatch):
