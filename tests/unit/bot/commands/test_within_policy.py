@@ -14,6 +14,8 @@ from bot.language.direct_request import Deed, WantedDeed
 from bot.slack.message import Message
 from tests.fakes.office import RECIPES, Office
 from tests.fakes.planned import planner
+from workers.deployment.events import Autoscaled, Clock
+from workers.deployment.log import Log, stamp
 from workers.placement.limits import Limits
 from workers.policy.schema import policy_of
 from workers.policy.stored import StoredPolicy
@@ -79,6 +81,15 @@ def test_all_that_a_person_launched_counts_at_once(office, redis):
     assert "Launching *third*" in office.says("launch as third", user="U2"), "it is counted for each person"
     assert "<@UADMIN> can lift this" in office.says("scale other 2")
     assert office.requests.get("other").wanted == 1
+
+
+def test_what_pauses_outside_its_hours_counts_at_once_as_it_runs_when_they_begin(office, redis):
+    holds(redis, "{usd_per_hour_at_once: 20}")
+    office.says("launch as fast --replicas 2")
+    fast = office.requests.get("fast")
+    pause = Autoscaled(**stamp(fast.updated_at), replicas=0, why="its hours are over", clock=Clock.HOURS)
+    assert Log(redis).append(fast.id, fast.version, [pause])
+    assert "of which 15.95 USD/h are in use" in office.says("launch as other --replicas 2")
 
 
 def test_a_repeated_delivery_does_not_count_itself(office, redis):
