@@ -295,6 +295,29 @@ def test_what_a_restored_redis_lacks_is_forgotten_also_if_its_ledger_has_grown_b
     assert ledger.book() == Ledger(redis, whole=True).book()
 
 
+def test_offers_that_are_refused_again_and_again_do_not_make_the_ledger_grow(redis, monkeypatch):
+    """A ladder that is dry for a year is asked more than a million times, and no machine exists."""
+    monkeypatch.setattr(ledger_reader, "STORED_EVERY", 20)
+    append(redis, told := launched().created())
+    sweeper, follower, lengths = Ledger(redis, whole=True), Ledger(redis), []
+    for _ in range(20):
+        for _ in range(10):
+            told.asked().refused()
+        append(redis, told.asked())
+        told.given_up("its cloud gave no answer").gone("its cloud gave no answer")
+        append(redis, told)
+        sweeper.store()
+        assert sweeper.complete(Log(redis), MONTH_AGO, NOW) == 0
+        lengths.append(redis.xlen(LEDGER))
+        assert sweeper.newest() == follower.newest() == Ledger(redis, whole=True).newest() == Ledger(redis).newest()
+    assert max(lengths) <= 50
+    assert [use.booked.attempt for use in sweeper.book().uses.values()] == [1]
+    append(redis, told.asked())
+    assert len(follower.book().reserved) == len(Ledger(redis, whole=True).book().reserved) == 1
+    append(redis, told.created())
+    assert len(follower.book().uses) == len(Ledger(redis).book().uses) == 2
+
+
 def test_a_field_that_is_new_in_the_stored_book_raises_its_schema():
     """A sweeper of an earlier version stores the book without the field, and this version would read it so."""
     fields = {kind.__name__: kind.__struct_fields__ for kind in (*get_args(LedgerEntry), Use, StoredBook)}

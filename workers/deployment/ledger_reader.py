@@ -62,6 +62,8 @@ class Ledger:
         self._whole = whole
         self._book = Book()
         self._positions = dict.fromkeys((LEDGER, TOKENS), START_OF_STREAM)
+        self._unmade: dict[tuple[DeploymentId, int], list[str]] = {}
+        """The positions of the entries of each machine that was never booked; only if `whole`."""
         self._lock = threading.Lock()
 
     def book(self) -> Book:
@@ -88,7 +90,7 @@ class Ledger:
         for stream in streams:
             last = self._positions[stream].removeprefix("(")
             if last != START_OF_STREAM and not self._redis.xrange(stream, min=last, max=last):
-                self._book = Book()
+                self._book, self._unmade = Book(), {}
                 self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
 
     def _begin(self) -> None:
@@ -102,20 +104,48 @@ class Ledger:
             self._positions[LEDGER] = f"({position}"
 
     def store(self) -> None:
-        """Store the book for processes that begin, if many entries were added since. Raises RedisError."""
+        """Store the book for processes that begin, if many entries were added since, and remove what is void.
+
+        Raises RedisError.
+        """
         book, newest = self.newest()
         stored = stored_book.read(self._redis.get(BOOK))
         if newest and (stored is None or self._is_far_behind(stored[1])):
             self._redis.set(BOOK, stored_book.encoded(book, newest))
+            self._remove_void(newest)
+
+    def _remove_void(self, newest: str) -> None:
+        """Remove the reservations that were released before any machine existed: they change no book.
+
+        A ladder that is dry for months makes a hundred of them every half hour. `newest`, by which the stored book goes
+        on, and what this process goes on by, stay. Of each machine, the oldest entry is removed first.
+        """
+        with self._lock:
+            stays = {newest, self._positions[LEDGER].removeprefix("(")}
+            gone = [key for key in self._unmade if key not in self._book.reserved]
+            void = [key for key in gone if stays.isdisjoint(self._unmade[key])]
+            positions = [position for key in void for position in self._unmade.pop(key)]
+            for begin in range(0, len(positions), BATCH):
+                self._redis.xdel(LEDGER, *positions[begin : begin + BATCH])
 
     def _is_far_behind(self, position: str) -> bool:
         return len(self._redis.xrange(LEDGER, min=f"({position}", count=STORED_EVERY)) >= STORED_EVERY
 
     def _read(self, stream: str) -> Book:
         while entries := self._redis.xrange(stream, min=self._positions[stream], count=BATCH):
-            self._book = fold(_decoded(entries), onto=self._book)
+            found = list(_decoded(entries))
+            self._book = fold((entry for _, entry in found), onto=self._book)
+            if self._whole:
+                self._note(found)
             self._positions[stream] = f"({entries[-1][0].decode()}"
         return self._book
+
+    def _note(self, found: Sequence[tuple[str, LedgerEntry]]) -> None:
+        """Remember where the entries of machines are that are not booked."""
+        for position, entry in found:
+            if isinstance(entry, MachineReserved | ReservationReleased | MachineClosed):
+                self._unmade.setdefault((entry.deployment, entry.attempt), []).append(position)
+        self._unmade = {key: positions for key, positions in self._unmade.items() if key not in self._book.uses}
 
     def complete(self, log: Log, since: datetime, now: datetime) -> int:
         """Book what the logs contain and the ledger does not; return the number of entries.
@@ -169,10 +199,11 @@ class Ledger:
         return 1
 
 
-def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[LedgerEntry]:
-    for _, fields in entries:
+def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[tuple[str, LedgerEntry]]:
+    """The position and the entry of each that this version can read."""
+    for position, fields in entries:
         try:
-            yield decode(fields[b"e"])
+            yield position.decode(), decode(fields[b"e"])
         except (MsgspecError, KeyError):
             _LOG.warning("An entry of the ledger is of a newer version, or no entry, and is left out.")
 
