@@ -328,7 +328,7 @@ def _dry(state: Deployment, now: datetime) -> Step | None:
     until = dry_until(state)
     if state.exhausted is None or until is None or is_ahead(state.exhausted.at, now):
         return None
-    if is_settled_since(state, state.exhausted.at):
+    if is_settled_since(state, state.exhausted.at, now):
         return None
     if now < until:
         return Wait(until=until)

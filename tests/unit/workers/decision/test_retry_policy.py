@@ -368,3 +368,11 @@ def test_preemptions_by_a_clock_that_was_30_hours_ahead_do_not_end_the_pauses_af
         told.gone(preempted=True).planned().asked().created()
     told.gone(preempted=True).planned()
     assert isinstance(next_step(told.state, told.now), Wait)
+
+
+def test_a_settled_call_in_the_future_by_a_clock_that_stepped_back_does_not_empty_the_wait_on_a_dry_ladder():
+    """The ladder would be dry, planned and dry again without a wait until the clock has caught up."""
+    told = Timeline().planned().asked().given_up("no answer").gone("no answer")
+    told.wait(minutes=-5).planned().exhausted(DRY)
+    assert isinstance(next_step(told.state, told.now), Wait)
+    assert next_step(told.state, told.now + timedelta(minutes=6)) == PlanLadder()
