@@ -12,7 +12,7 @@ from bot.commands.launch_handler import opened, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
 from bot.commands.policy import UNDECIDED, UNDECIDED_SENTENCE, Permission
-from bot.commands.within_policy import check_scale_within, scale_ceiling_within, within
+from bot.commands.within_policy import check_scale_within, in_turn, scale_ceiling_within, within
 from bot.language.command import SLASH, Launch
 from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectRequest
 from bot.language.grammar import parse
@@ -153,14 +153,17 @@ def _scale(request: DirectRequest, context: CommandContext) -> str:
     if state is None:
         return ENDED
     try:
-        after = context.deployments.scale(
-            request.deployment,
-            request.replicas or 0,
-            by=request.asker,
-            once=request.id,
-            ceiling=scale_ceiling_within(request.ceiling, state, request.asker, context),
-            approved=_approval(request),
-        )
+        with in_turn(state.place.user, state.place.channel, context):
+            # Again: others may have been scaled meanwhile.
+            check_scale_within(state, request.replicas or 0, _asker(request), context)
+            after = context.deployments.scale(
+                request.deployment,
+                request.replicas or 0,
+                by=request.asker,
+                once=request.id,
+                ceiling=scale_ceiling_within(request.ceiling, state, request.asker, context),
+                approved=_approval(request),
+            )
     except NoSuchDeployment:  # its text lists deployments that the asker may not see
         return ENDED
     return ENDED if is_ending(after) else ""

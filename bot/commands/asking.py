@@ -12,6 +12,7 @@ from bot.commands.lookup import check, check_runs
 from bot.commands.policy import Permission
 from bot.commands.rights import allowed, who_can
 from bot.commands.scale_handler import ceiling_to_set, check_scale, check_spending
+from bot.commands.within_policy import check_scale_within, in_turn
 from bot.language.command import SLASH
 from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
 from bot.slack.message import Message
@@ -144,6 +145,9 @@ def carry_out(request: DirectRequest, context: CommandContext) -> None:
         is_done = _carry_out(request, context)
     except NoSuchDeployment:
         is_done = False
+    except CommandError as error:
+        _void(request, error.sentence, context)
+        return
     except WorkersError as error:
         _void(request, str(error), context)
         return
@@ -158,9 +162,7 @@ def _carry_out(request: DirectRequest, context: CommandContext) -> bool:
     deployments, id_, by, once = context.deployments, request.deployment, request.decided_by, request.id
     match request.deed:
         case Deed.SCALE:
-            replicas, state = request.replicas or 0, deployments.by_id(id_)
-            ceiling = ceiling_to_set(state, replicas, by, context) if state is not None else None
-            return not is_ending(deployments.scale(id_, replicas, by=by, once=once, ceiling=ceiling))
+            return _scale(request, context)
         case Deed.END:
             return is_ending(deployments.stop(id_, by=by, once=once))
         case Deed.KEEP_TRYING:
@@ -169,6 +171,18 @@ def _carry_out(request: DirectRequest, context: CommandContext) -> bool:
             return True
         case _:
             assert_never(request.deed)
+
+
+def _scale(request: DirectRequest, context: CommandContext) -> bool:
+    replicas, state, by = request.replicas or 0, context.deployments.by_id(request.deployment), request.decided_by
+    if state is None:
+        return False
+    granting = Caller(team=request.team, channel=request.channel, user=by, once=request.id)
+    with in_turn(state.place.user, state.place.channel, context):
+        check_scale_within(state, replicas, granting, context)  # again: others may have been scaled meanwhile
+        ceiling = ceiling_to_set(state, replicas, by, context)
+        after = context.deployments.scale(state.id, replicas, by=by, once=request.id, ceiling=ceiling)
+    return not is_ending(after)
 
 
 def _void(request: DirectRequest, why: str, context: CommandContext) -> None:

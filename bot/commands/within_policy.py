@@ -108,7 +108,8 @@ def _at_once(user: str, besides: str, context: CommandContext) -> Decimal:
 
 def _hourly(state: Deployment, context: CommandContext) -> Decimal:
     rungs = state.rungs or context.ladder(state.recipe, state.limits)[0]
-    return max(state.usd_per_hour, total_of(rungs, state.wanted))
+    wanted = max(state.wanted, state.paused or 0)  # nobody is asked before its hours begin
+    return max(state.usd_per_hour, total_of(rungs, wanted))
 
 
 def _denied(sentence: str, context: CommandContext) -> Denied:

@@ -196,3 +196,13 @@ def test_a_worker_that_cannot_read_the_policy_of_a_newer_version_buys_nothing_an
     office.worker()(id_)
     assert office.cloud.bought == []
     assert "A newer version of mixtral-bot stored the policy" in office.state(id_).ended.failed
+
+
+def test_a_worker_whose_host_lacks_the_zone_of_the_budgets_buys_nothing_and_says_so(office):
+    """The bot has checked the policy on another host."""
+    limits = (Budget(scope=BudgetScope.INSTALLATION, day=Decimal(20)),)
+    StoredPolicy(office.redis).put(Policy(budgets=BudgetPolicy(zone="Europe/Atlantis", limits=limits)))
+    id_ = office.launch("m")
+    office.worker()(id_)
+    assert office.cloud.bought == []
+    assert "does not know the time zone Europe/Atlantis" in office.state(id_).ended.failed

@@ -17,9 +17,10 @@ from tests.builders.story import Story
 from workers.deployment import ledger_reader, snapshot
 from workers.deployment import log as log_module
 from workers.deployment.events import EventId, ScaleRequested, Version
-from workers.deployment.ledger import LEDGER, LedgerEntry, MachineRepriced, Use, fold
+from workers.deployment.ledger import LEDGER, TOKENS, LedgerEntry, MachineRepriced, Use, fold
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import START, Log, NameTaken, new_id
+from workers.deployment.ownership import ENDED_ITSELF
 from workers.deployment.stored_book import BOOK, BOOK_SCHEMA, StoredBook
 from workers.deployment.token_counts import Tokens, counted
 
@@ -30,7 +31,7 @@ HOURLY = Decimal("7.20")
 _ATTEMPT = ("deployment", "attempt")
 STORED = {
     "DeploymentBooked": ("deployment", "at", "name", "recipe", "user", "channel"),
-    "MachineReserved": (*_ATTEMPT, "usd_per_hour", "at"),
+    "MachineReserved": (*_ATTEMPT, "usd_per_hour", "at", "expires_at"),
     "ReservationReleased": _ATTEMPT,
     "MachineBooked": (
         *(*_ATTEMPT, "machine", "cloud", "region", "zone", "instance_type", "spot"),
@@ -238,6 +239,20 @@ def test_a_machine_whose_deployment_ended_before_it_is_closed_by_the_cloud_s_tim
     assert redis.xlen(LEDGER) == 4
 
 
+def test_a_machine_that_no_list_shows_after_the_end_of_its_deployment_costs_nothing_after_its_lease(redis):
+    """Its place did not answer until the machine had ended itself: nobody would tell its end for a month."""
+    append(redis, told := launched().created().wait(minutes=30).given_up("crashed").ended("it crashed"))
+    append(redis, launched("runs", id_="d0000000runs").created())
+    expires = told.state.attempts[0].expires_at
+    assert Ledger(redis).complete(Log(redis), NOW, expires + ENDED_ITSELF) == 0
+    assert Ledger(redis).complete(Log(redis), NOW, expires + ENDED_ITSELF + timedelta(seconds=1)) == 1
+    assert Ledger(redis).complete(Log(redis), NOW, expires + timedelta(days=2)) == 0
+    uses = {use.owner.name: use for use in Ledger(redis).book().uses.values()}
+    assert (uses["fast"].ended, uses["fast"].estimated, uses["runs"].ended) == (expires, True, None)
+    assert Ledger(redis).settle(told.id, 1, uses["fast"].booked.machine, told.now)
+    assert Ledger(redis).book().uses[told.id, 1].ended == told.now
+
+
 def test_a_process_that_begins_reads_only_what_is_later_than_the_stored_book(redis, monkeypatch):
     monkeypatch.setattr(ledger_reader, "STORED_EVERY", 2)
     append(redis, told := launched().created())
@@ -264,11 +279,50 @@ def test_a_stored_book_that_cannot_be_read_or_is_not_of_this_ledger_is_not_used(
     assert told.state is not None
 
 
+@pytest.mark.parametrize("stream", [LEDGER, TOKENS])
+def test_what_a_restored_redis_lacks_is_forgotten_also_if_its_ledger_has_grown_before_the_next_look(redis, stream):
+    """Else a machine that no log contains would use the budgets for ever, and the stored book would pass it on."""
+    append(redis, told := launched().created())
+    ledger = Ledger(redis, whole=True)
+    ledger.count(counted(None, (told.id, 1), Tokens(10, 2), NOW))
+    backup = redis.dump(stream)
+    append(redis, launched("other", id_="d0000000other").created())
+    ledger.count(counted(None, (told.id, 1), Tokens(1000, 20), NOW))
+    ledger.book()
+    redis.restore(stream, 0, backup, replace=True)
+    append(redis, launched("later", id_="d0000000later"))
+    ledger.count(counted(None, (told.id, 2), Tokens(7, 1), NOW))
+    assert ledger.book() == Ledger(redis, whole=True).book()
+
+
+def test_offers_that_are_refused_again_and_again_do_not_make_the_ledger_grow(redis, monkeypatch):
+    """A ladder that is dry for a year is asked more than a million times, and no machine exists."""
+    monkeypatch.setattr(ledger_reader, "STORED_EVERY", 20)
+    append(redis, told := launched().created())
+    sweeper, follower, lengths = Ledger(redis, whole=True), Ledger(redis), []
+    for _ in range(20):
+        for _ in range(10):
+            told.asked().refused()
+        append(redis, told.asked())
+        told.given_up("its cloud gave no answer").gone("its cloud gave no answer")
+        append(redis, told)
+        sweeper.store()
+        assert sweeper.complete(Log(redis), MONTH_AGO, NOW) == 0
+        lengths.append(redis.xlen(LEDGER))
+        assert sweeper.newest() == follower.newest() == Ledger(redis, whole=True).newest() == Ledger(redis).newest()
+    assert max(lengths) <= 50
+    assert [use.booked.attempt for use in sweeper.book().uses.values()] == [1]
+    append(redis, told.asked())
+    assert len(follower.book().reserved) == len(Ledger(redis, whole=True).book().reserved) == 1
+    append(redis, told.created())
+    assert len(follower.book().uses) == len(Ledger(redis).book().uses) == 2
+
+
 def test_a_field_that_is_new_in_the_stored_book_raises_its_schema():
     """A sweeper of an earlier version stores the book without the field, and this version would read it so."""
     fields = {kind.__name__: kind.__struct_fields__ for kind in (*get_args(LedgerEntry), Use, StoredBook)}
     del fields["TokensCounted"]  # a book is stored without tokens
-    assert (BOOK_SCHEMA, fields) == (1, STORED)
+    assert (BOOK_SCHEMA, fields) == (2, STORED)
 
 
 def test_the_ledger_of_a_shortened_log_lacks_nothing(redis, monkeypatch):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from zoneinfo import ZoneInfoNotFoundError
 
 from msgspec.structs import replace
 from redis import Redis
@@ -10,7 +11,7 @@ from workers.decision.budget import Purchase, owner_of_state, purchase, standing
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
-from workers.policy.stored import StoredPolicy
+from workers.policy.stored import PolicyUnreadable, StoredPolicy
 
 
 class PurchaseBudgets:
@@ -33,4 +34,9 @@ class PurchaseBudgets:
         book, newest = self._ledger.newest()
         others = {key: one for key, one in book.reserved.items() if key != (state.id, without)}
         book = replace(book, reserved=others)
-        return purchase(offers, standings_of(owner_of_state(state), budgets, book, now)), newest
+        try:
+            standings = standings_of(owner_of_state(state), budgets, book, now)
+        except ZoneInfoNotFoundError as error:
+            cause = f"The host of this worker does not know the time zone {budgets.zone} of the budgets"
+            raise PolicyUnreadable(cause, "Install its time zones (tzdata)") from error
+        return purchase(offers, standings), newest

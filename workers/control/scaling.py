@@ -62,7 +62,7 @@ class Autoscaler:
     def _waiting(self, state: Deployment, now: datetime) -> int | None:
         """Last known length of the engines' queues. It is read again every ASK_ENGINES_EVERY."""
         asked_at, known = self._queues.get(state.id, (None, None))
-        if (asked_at is None or now - asked_at >= ASK_ENGINES_EVERY) and not self._asks.is_pending(state.id):
+        if (asked_at is None or abs(now - asked_at) >= ASK_ENGINES_EVERY) and not self._asks.is_pending(state.id):
             addresses = [a.address for a in state.ready if a.address]
             key = self._log.secrets(state.id).replica
             if self._asks.ask(state.id, _queued, addresses, key):

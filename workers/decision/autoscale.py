@@ -45,7 +45,7 @@ def autoscale(policy: ReplicaPolicy, wanted: int, load: Load | None, memory: Mem
         return policy.min_replicas, f"the recipe requires at least {_replicas(policy.min_replicas)}", Memory()
     if policy.max_replicas is not None and wanted > policy.max_replicas:
         return policy.max_replicas, f"the recipe allows at most {_replicas(policy.max_replicas)}", Memory()
-    if load is None or now - load.at > STALE or not math.isfinite(load.qps):
+    if load is None or abs(now - load.at) > STALE or not math.isfinite(load.qps):
         # A missing observation does not mean idle: an outage of the gateway must not end replicas or count as a delay.
         return wanted, "the load is not known", memory if wanted == 0 and memory.wanted == 0 else Memory()
     memory = _continued(memory, wanted, load)
@@ -57,9 +57,13 @@ def autoscale(policy: ReplicaPolicy, wanted: int, load: Load | None, memory: Mem
 
 
 def _continued(memory: Memory, wanted: int, load: Load) -> Memory:
-    """The memory, or a new one if `wanted` has changed or the observations have a gap longer than STALE."""
-    unbroken = memory.seen is not None and load.at - memory.seen <= STALE
-    if memory.wanted != wanted or not (unbroken or wanted == 0):
+    """The memory, or a new one if `wanted` has changed or the observations have a gap longer than STALE.
+
+    Also after a clock was set back: until it had caught up, no delay would end.
+    """
+    unbroken = memory.seen is not None and abs(load.at - memory.seen) <= STALE
+    is_ahead = memory.since is not None and memory.since - load.at > STALE
+    if memory.wanted != wanted or is_ahead or not (unbroken or wanted == 0):
         memory = Memory(wanted=wanted)
     arrived = load.last_request_at is not None and memory.seen is not None and load.last_request_at > memory.seen
     if wanted and (arrived or load.in_work > 0 or load.ready == 0):

@@ -9,7 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from workers.deployment.events import DeploymentId
-from workers.deployment.ledger import Book, DeploymentBooked
+from workers.deployment.ledger import Book, DeploymentBooked, MachineReserved
+from workers.deployment.ownership import ENDED_ITSELF
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
 from workers.policy.budgets import Budget, BudgetPeriod, BudgetPolicy, BudgetScope, Then
@@ -244,10 +245,7 @@ def _standing(
                 reserved += (use.usd_per_hour or Decimal(0)) * left  # by the price in force
     for key, reservation in book.reserved.items():
         if _is_whole(budget) or _is_reserved_by(id_, budget.scope, book.owners, key[0]):
-            # A machine may exist since then, if its answer was lost.
-            age = now.astimezone(UTC) - max(reservation.at, window.since).astimezone(UTC)
-            hours = max(HOURS, Decimal(age.total_seconds()) / 3600)
-            reserved += (reservation.usd_per_hour or Decimal(0)) * hours
+            reserved += (reservation.usd_per_hour or Decimal(0)) * _reserved_hours(reservation, window, now)
     return BudgetStanding(
         scope=budget.scope,
         id=id_,
@@ -258,6 +256,16 @@ def _standing(
         used=used,
         reserved=reserved,
     )
+
+
+def _reserved_hours(reservation: MachineReserved, window: BudgetWindow, now: datetime) -> Decimal:
+    """At least HOURS, and what its machine may have used: if its answer was lost, it may exist until its lease ends."""
+    since = max(reservation.at, window.since).astimezone(UTC)
+    lapses = reservation.expires_at and (reservation.expires_at + ENDED_ITSELF).astimezone(UTC)
+    until = now.astimezone(UTC)
+    if lapses and lapses <= until:
+        return max(Decimal((lapses - since).total_seconds()) / 3600, Decimal(0))
+    return max(Decimal((until - since).total_seconds()) / 3600, HOURS)
 
 
 def _is_reserved_by(

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from workers.deployment.events import EndAnnounced
 from workers.deployment.state import Deployment
 
 NOTICE = timedelta(minutes=15)
@@ -13,7 +14,9 @@ BY_BUDGET = "budget-"
 
 def is_to_be_announced(state: Deployment, now: datetime) -> bool:
     """Whether the end is NOTICE away or less, and is not announced yet."""
-    return state.until is not None and now >= state.until - NOTICE and not _is_announced(state)
+    if state.until is None or now < state.until - NOTICE:
+        return False
+    return not _is_announced(state) or is_ahead(state.end_announced, now)
 
 
 def ends_at(state: Deployment) -> datetime | None:
@@ -35,6 +38,11 @@ def is_over(state: Deployment, now: datetime) -> bool:
 def ends_by_budget(state: Deployment) -> bool:
     """Whether the time of its end was set because a budget is used up."""
     return state.kept is not None and state.kept.event_id.startswith(BY_BUDGET) and state.until == state.kept.until
+
+
+def is_ahead(announced: EndAnnounced | None, now: datetime) -> bool:
+    """Whether a clock that was far ahead has announced it. It is announced again, else it would be late by as much."""
+    return announced is not None and announced.at - now > NOTICE
 
 
 def _is_announced(state: Deployment) -> bool:

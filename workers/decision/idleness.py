@@ -6,7 +6,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from workers.decision.end_time import NOTICE, ends_at
+from workers.decision.end_time import NOTICE, ends_at, is_ahead
 from workers.decision.load import STALE
 from workers.decision.opening import pauses_at
 from workers.deployment.condition import is_ending
@@ -55,6 +55,10 @@ def observed(state: Deployment, load: Load | None, before: IdleTime | None, now:
     if load is None or abs(now - load.at) > STALE:
         return before
     last, busy = load.last_request_at, load.in_work > 0 or load.held > 0
+    if last is not None and last - load.at > STALE:
+        last = None  # by a clock that was ahead
+    if before is not None and before.since - load.at > STALE:
+        before = None
     busy = busy or any(replica.requests for replica in load.replicas.values())  # also those before a reload of HAProxy
     starts = not state.ready and (state.wanted > 0 or not state.established)
     if before is None or busy or starts or state.paused is not None:
@@ -76,7 +80,8 @@ def idle_step(state: Deployment, idle: IdleTime | None, now: datetime) -> IdleSt
         return None
     if state.stop_after_idle is None:
         return _noticed(state, idle, now)
-    due, announced = idle.since + state.stop_after_idle, state.idle_end
+    due = idle.since + state.stop_after_idle
+    announced = None if is_ahead(state.idle_end, now) else state.idle_end
     if state.idle_held is not None and state.idle_held.by:
         due = max(due, state.idle_held.until)
     if announced is None:

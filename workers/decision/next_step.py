@@ -19,6 +19,7 @@ from workers.decision.retry_policy import (
     UNANSWERED_FOR,
     dry_until,
     failures_in_a_row,
+    is_ahead,
     next_deadline,
     paused_until,
     rounds,
@@ -276,7 +277,7 @@ def _missing(
     offers = offers or launchable(state, lacking, now)
     if spare and not offers:
         return None
-    if state.planned_at is None or state.exhausted is not None or now - state.planned_at > PLAN_AGES:
+    if state.planned_at is None or state.exhausted is not None or abs(now - state.planned_at) > PLAN_AGES:
         return PlanLadder()
     if offers:
         return LaunchReplica(attempt=_next_number(state), replica=_free_replica(state), offers=offers)
@@ -325,7 +326,9 @@ def _crash_loop(state: Deployment) -> Step | None:
 def _dry(state: Deployment, now: datetime) -> Step | None:
     """Wait on a dry ladder, then end the deployment; None if the ladder is to be tried."""
     until = dry_until(state)
-    if state.exhausted is None or until is None or is_settled_since(state, state.exhausted.at):
+    if state.exhausted is None or until is None or is_ahead(state.exhausted.at, now):
+        return None
+    if is_settled_since(state, state.exhausted.at, now):
         return None
     if now < until:
         return Wait(until=until)

@@ -6,7 +6,8 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from recipes.hours import Hours, InvalidHours, closes_after, hours_of, in_zone, is_open, opens_after
-from workers.decision.end_time import NOTICE
+from workers.decision.end_time import NOTICE, is_ahead
+from workers.deployment.events import EndAnnounced
 from workers.deployment.state import Deployment
 
 
@@ -48,7 +49,7 @@ def hours_step(state: Deployment, now: datetime) -> HoursStep | None:
     if not state.wanted or not state.attempts:
         wakes = state.recipe.service.replica_policy.wakes  # else a request would start a replica outside the hours
         return Pause(_why(hours, now)) if at <= now and (state.wanted or wakes) else None
-    notice = state.pause_announced
+    notice = _announced(state, now)
     if notice is None or opens_after(hours, notice.until) <= now:  # that pause is over: no worker ran in it
         return AnnouncePause(max(at, now + NOTICE)) if now >= at - NOTICE else None
     return Pause(_why(hours, now)) if now >= max(notice.until, at) else None
@@ -59,7 +60,7 @@ def pauses_at(state: Deployment, now: datetime) -> datetime | None:
     hours = _hours(state)
     if hours is None or state.paused is not None:
         return None
-    announced, at = state.pause_announced, _pauses_at(state, hours, now)
+    announced, at = _announced(state, now), _pauses_at(state, hours, now)
     return max(announced.until, at) if announced and at else at
 
 
@@ -94,6 +95,10 @@ def _hours(state: Deployment) -> Hours | None:
 def _pauses_at(state: Deployment, hours: Hours, now: datetime) -> datetime | None:
     held = state.hours_held.until if state.hours_held else now
     return closes_after(hours, max(now, held))
+
+
+def _announced(state: Deployment, now: datetime) -> EndAnnounced | None:
+    return None if is_ahead(state.pause_announced, now) else state.pause_announced
 
 
 def _why(hours: Hours, now: datetime) -> str:

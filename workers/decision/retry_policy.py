@@ -201,9 +201,14 @@ def dry_until(state: Deployment) -> datetime | None:
 
 def paused_until(state: Deployment, now: datetime) -> datetime | None:
     """End of the longest current pause, during which no machine is bought; None without a pause."""
-    pauses = (_after_dry(state, now), _after_failures(state), _after_losses(state), _throttled(state, now))
+    pauses = (_after_dry(state, now), _after_failures(state, now), _after_losses(state, now), _throttled(state, now))
     until = max((pause for pause in pauses if pause is not None), default=None)
     return until if until and now < until else None
+
+
+def is_ahead(at: datetime, now: datetime) -> bool:
+    """Whether a time is by a clock that was far ahead. What happened then begins no pause, which would last as long."""
+    return at - now > MAX_PAUSE
 
 
 def _throttled(state: Deployment, now: datetime) -> datetime | None:
@@ -225,7 +230,9 @@ def _is_back_off(refused: OfferRefused) -> bool:
 def _after_dry(state: Deployment, now: datetime) -> datetime | None:
     """The end of the pause on a dry ladder; None if it is not dry, or if a person has to decide (`dry_until`)."""
     dry = state.exhausted
-    if dry is None or not (state.live or state.established) or _lost_since(state, dry.at, now):
+    if dry is None or is_ahead(dry.at, now) or not (state.live or state.established):
+        return None
+    if _lost_since(state, dry.at, now):
         return None
     pause = _doubled(state.dry_in_a_row - 1)
     if _keeps_trying(state, dry.at) and state.keep_trying is not None:
@@ -247,17 +254,17 @@ def _lost_since(state: Deployment, at: datetime, now: datetime) -> bool:
     return any(a.gone_at is not None and at < a.gone_at <= now and a.phase in lost for a in state.attempts)
 
 
-def _after_failures(state: Deployment) -> datetime | None:
-    failures = failures_in_a_row(state)
+def _after_failures(state: Deployment, now: datetime) -> datetime | None:
+    failures = [failure for failure in failures_in_a_row(state) if not is_ahead(failure.since, now)]
     tries = rounds(failures)
     return failures[-1].since + _doubled(tries - START_TRIES) if tries >= START_TRIES else None
 
 
-def _after_losses(state: Deployment) -> datetime | None:
+def _after_losses(state: Deployment, now: datetime) -> datetime | None:
     """End of the pause after early preemptions; None without one. It limits the purchase of short-lived machines."""
     lost: list[Attempt] = []
     gone = [(a.gone_at, a) for a in state.attempts if a.gone_at is not None and a.machine is not None]
-    for at, attempt in sorted(gone, key=lambda one: one[0], reverse=True):
+    for at, attempt in sorted((one for one in gone if not is_ahead(one[0], now)), key=lambda one: one[0], reverse=True):
         lived = at - attempt.machine.created_at if attempt.machine else timedelta()
         if attempt.phase is not Phase.PREEMPTED or lived >= EARLY_LOSS or attempt.intended_at < state.tries_from:
             break

@@ -78,9 +78,9 @@ def is_unsettled(state: Deployment) -> bool:
     return any(a.phase is Phase.SHUTTING_DOWN and a.machine is None for a in state.attempts)
 
 
-def is_settled_since(state: Deployment, at: datetime) -> bool:
+def is_settled_since(state: Deployment, at: datetime, now: datetime) -> bool:
     """Whether a call was found to have made no machine after this time: what was reserved for it is free again."""
-    return any(a.machine is None and a.gone_at is not None and a.gone_at > at for a in state.attempts)
+    return any(a.machine is None and a.gone_at is not None and at < a.gone_at <= now for a in state.attempts)
 
 
 def is_climbing(state: Deployment) -> bool:

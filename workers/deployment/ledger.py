@@ -46,6 +46,8 @@ class MachineReserved(Struct, frozen=True, kw_only=True, tag=True):
     usd_per_hour: Decimal | None
     """Of the most expensive offer that may be taken; None if a price is unknown."""
     at: datetime
+    expires_at: datetime | None = None
+    """When the machine's lease ends, which nobody extends before it is booked; None in entries of earlier versions."""
 
 
 class ReservationReleased(Struct, frozen=True, kw_only=True, tag=True):
@@ -214,7 +216,13 @@ def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
             prices = [offer.usd_per_hour for offer in request.offers]
             known = [price for price in prices if price is not None]
             most = max(known) if len(known) == len(prices) else None
-            return MachineReserved(deployment=deployment, attempt=request.attempt, usd_per_hour=most, at=at)
+            return MachineReserved(
+                deployment=deployment,
+                attempt=request.attempt,
+                usd_per_hour=most,
+                at=at,
+                expires_at=request.expires_at,
+            )
         case OfferRefused(attempt=attempt):
             return ReservationReleased(deployment=deployment, attempt=attempt)
         case MachineCreated(attempt=attempt, machine=machine, disk_gib=disk_gib):

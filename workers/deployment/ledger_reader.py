@@ -37,6 +37,7 @@ from workers.deployment.ledger import (
     fold,
 )
 from workers.deployment.log import START, Log
+from workers.deployment.ownership import has_ended_itself
 from workers.deployment.state import fold as fold_log
 from workers.deployment.stored_book import BOOK
 from workers.deployment.token_counts import TokensCounted
@@ -61,12 +62,14 @@ class Ledger:
         self._whole = whole
         self._book = Book()
         self._positions = dict.fromkeys((LEDGER, TOKENS), START_OF_STREAM)
+        self._unmade: dict[tuple[DeploymentId, int], list[str]] = {}
+        """The positions of the entries of each machine that was never booked; only if `whole`."""
         self._lock = threading.Lock()
 
     def book(self) -> Book:
         """The use of every machine so far. Raises RedisError."""
         with self._lock:
-            self._compare()
+            self._compare(LEDGER, TOKENS)
             self._begin()
             self._read(LEDGER)
             return self._read(TOKENS)
@@ -77,17 +80,18 @@ class Ledger:
         Raises RedisError.
         """
         with self._lock:
-            self._compare()
+            self._compare(LEDGER)
             self._begin()
             book = self._read(LEDGER)
             return book, self._positions[LEDGER].removeprefix("(").removeprefix(START_OF_STREAM)
 
-    def _compare(self) -> None:
-        """Start again if the ledger is older than what was read: an older copy of Redis was restored."""
-        newest = self._redis.xrevrange(LEDGER, count=1)
-        if _number(self._positions[LEDGER]) > (_number(newest[0][0].decode()) if newest else ()):
-            self._book = Book()
-            self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
+    def _compare(self, *streams: str) -> None:
+        """Start again if what was read last is gone: an older copy of Redis was restored, and may have grown since."""
+        for stream in streams:
+            last = self._positions[stream].removeprefix("(")
+            if last != START_OF_STREAM and not self._redis.xrange(stream, min=last, max=last):
+                self._book, self._unmade = Book(), {}
+                self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
 
     def _begin(self) -> None:
         """Begin with the stored book, unless entries were read already, or its position is not in the ledger."""
@@ -100,36 +104,66 @@ class Ledger:
             self._positions[LEDGER] = f"({position}"
 
     def store(self) -> None:
-        """Store the book for processes that begin, if many entries were added since. Raises RedisError."""
+        """Store the book for processes that begin, if many entries were added since, and remove what is void.
+
+        Raises RedisError.
+        """
         book, newest = self.newest()
         stored = stored_book.read(self._redis.get(BOOK))
         if newest and (stored is None or self._is_far_behind(stored[1])):
             self._redis.set(BOOK, stored_book.encoded(book, newest))
+            self._remove_void(newest)
+
+    def _remove_void(self, newest: str) -> None:
+        """Remove the reservations that were released before any machine existed: they change no book.
+
+        A ladder that is dry for months makes a hundred of them every half hour. `newest`, by which the stored book goes
+        on, and what this process goes on by, stay. Of each machine, the oldest entry is removed first.
+        """
+        with self._lock:
+            stays = {newest, self._positions[LEDGER].removeprefix("(")}
+            gone = [key for key in self._unmade if key not in self._book.reserved]
+            void = [key for key in gone if stays.isdisjoint(self._unmade[key])]
+            positions = [position for key in void for position in self._unmade.pop(key)]
+            for begin in range(0, len(positions), BATCH):
+                self._redis.xdel(LEDGER, *positions[begin : begin + BATCH])
 
     def _is_far_behind(self, position: str) -> bool:
         return len(self._redis.xrange(LEDGER, min=f"({position}", count=STORED_EVERY)) >= STORED_EVERY
 
     def _read(self, stream: str) -> Book:
         while entries := self._redis.xrange(stream, min=self._positions[stream], count=BATCH):
-            self._book = fold(_decoded(entries), onto=self._book)
+            found = list(_decoded(entries))
+            self._book = fold((entry for _, entry in found), onto=self._book)
+            if self._whole:
+                self._note(found)
             self._positions[stream] = f"({entries[-1][0].decode()}"
         return self._book
+
+    def _note(self, found: Sequence[tuple[str, LedgerEntry]]) -> None:
+        """Remember where the entries of machines are that are not booked."""
+        for position, entry in found:
+            if isinstance(entry, MachineReserved | ReservationReleased | MachineClosed):
+                self._unmade.setdefault((entry.deployment, entry.attempt), []).append(position)
+        self._unmade = {key: positions for key, positions in self._unmade.items() if key not in self._book.uses}
 
     def complete(self, log: Log, since: datetime, now: datetime) -> int:
         """Book what the logs contain and the ledger does not; return the number of entries.
 
         An earlier version of a worker books nothing: this is called while a process is the sweeper, too. An entry that
         two processes append has no effect the second time. `since`: the logs of deployments that ended earlier are not
-        read. A machine whose log is gone is closed: nobody would see its end, which its lease brings.
+        read. A machine whose log is gone, or whose deployment has ended, may end unseen by its lease, and is closed.
         """
-        book, added = self.book(), 0
-        for deployment in {*log.names().values(), *log.ended(since)}:
+        book, added, names = self.book(), 0, set(log.names().values())
+        for deployment in {*names, *log.ended(since)}:
             if any(not _has(book, entry) for entry in _entries(log, deployment)):
                 added += sum(self._booked(entry) for entry in self._lacking(log, deployment))
         running = [key for key, use in book.uses.items() if use.ended is None] + list(book.reserved)
         gone = {deployment for deployment in {key[0] for key in running} if log.version(deployment) == START}
         for deployment, attempt in (key for key in running if key[0] in gone):
             added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
+        for deployment in {key[0] for key in running} - gone - names:
+            added += sum(self._booked(closed) for closed in _lapsed(log, deployment, now) if not _has(book, closed))
         return added
 
     def _lacking(self, log: Log, deployment: DeploymentId) -> list[LedgerEntry]:
@@ -165,10 +199,11 @@ class Ledger:
         return 1
 
 
-def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[LedgerEntry]:
-    for _, fields in entries:
+def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[tuple[str, LedgerEntry]]:
+    """The position and the entry of each that this version can read."""
+    for position, fields in entries:
         try:
-            yield decode(fields[b"e"])
+            yield position.decode(), decode(fields[b"e"])
         except (MsgspecError, KeyError):
             _LOG.warning("An entry of the ledger is of a newer version, or no entry, and is left out.")
 
@@ -216,6 +251,17 @@ def _before(deployment: DeploymentId, events: Sequence[LoggedEvent]) -> Iterator
             yield MachineClosed(deployment=deployment, attempt=attempt.number, ended=attempt.gone_at)
 
 
+def _lapsed(log: Log, deployment: DeploymentId, now: datetime) -> Iterator[MachineClosed]:
+    """The ends of the machines of a deployment that has ended, by their leases, which nobody extends any more."""
+    try:
+        state = fold_log(deployment, log.read(deployment))
+    except MsgspecError:
+        return
+    for attempt in state.attempts if state and state.ended and not state.newer else ():
+        if attempt.machine and attempt.phase in MAY_COST and has_ended_itself(attempt, now):
+            yield MachineClosed(deployment=deployment, attempt=attempt.number, ended=attempt.expires_at)
+
+
 def _has(book: Book, entry: LedgerEntry) -> bool:
     if isinstance(entry, DeploymentBooked):
         return entry.deployment in book.owners
@@ -226,8 +272,3 @@ def _has(book: Book, entry: LedgerEntry) -> bool:
     if isinstance(entry, ReservationReleased):
         return key not in book.reserved
     return use is not None and (isinstance(entry, MachineBooked) or use.ended is not None)
-
-
-def _number(position: str) -> tuple[int, ...]:
-    """A position in the stream, as `1700000000000-3`, that can be compared; empty for its beginning."""
-    return tuple(int(part) for part in position.removeprefix("(").split("-") if part)

@@ -20,7 +20,7 @@ class WorkerIdentity(Struct, frozen=True, kw_only=True):
 
     def judges(self, attempt: Attempt, now: datetime) -> bool:
         """Whether this worker may conclude from its own observations what became of the attempt's machine."""
-        return self.extends(attempt) or (self.owns(attempt) and _ended_itself(attempt, now))
+        return self.extends(attempt) or (self.owns(attempt) and has_ended_itself(attempt, now))
 
     def extends(self, attempt: Attempt) -> bool:
         """Whether this worker may extend the lease of the attempt's machine."""
@@ -29,7 +29,7 @@ class WorkerIdentity(Struct, frozen=True, kw_only=True):
     def sees_all(self, attempt: Attempt, now: datetime) -> bool:
         """Whether a machine that is missing from this worker's list is gone: old logs do not name a machine's host."""
         nameless = attempt.offer.cloud == "local" and self.host and not attempt.request.host
-        return not nameless or _ended_itself(attempt, now)
+        return not nameless or has_ended_itself(attempt, now)
 
     def owns(self, attempt: Attempt) -> bool:
         """Whether the machine is of this installation. One of another is neither ended nor bought again."""
@@ -44,12 +44,13 @@ class WorkerIdentity(Struct, frozen=True, kw_only=True):
         return {
             a.number: a.request.host if self.owns(a) else ""
             for a in state.attempts
-            if a.phase in MAY_COST and not self.extends(a) and not _ended_itself(a, now)
+            if a.phase in MAY_COST and not self.extends(a) and not has_ended_itself(a, now)
         }
 
     def _elsewhere(self, attempt: Attempt) -> bool:
         return bool(attempt.request.host and self.host) and attempt.request.host != self.host
 
 
-def _ended_itself(attempt: Attempt, now: datetime) -> bool:
+def has_ended_itself(attempt: Attempt, now: datetime) -> bool:
+    """Whether a machine whose lease was not extended has ended."""
     return now > attempt.expires_at + ENDED_ITSELF

@@ -15,7 +15,7 @@ from workers.deployment.ledger import (
 BOOK = "mixtral:ledger:book"
 """The book as it was at a position of the ledger. Without it, the ledger is read from its beginning."""
 
-BOOK_SCHEMA = 1
+BOOK_SCHEMA = 2
 """Raised with each new kind or field of an entry and each change of the fold: a book of another schema is not used.
 
 A process of an earlier version leaves out of the book that it stores what it does not know.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from workers.decision.load import Tally, kept, qps
+from workers.decision.load import STALE, Tally, kept, qps
 from workers.deployment.events import DeploymentId
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.gateway.flow import Flow
@@ -64,7 +64,8 @@ class Watch:
         if before and seen.requests_total != before[-1].requests and seen.requests_total > 0:
             self._last[id_] = now
         arrivals = holding.arrivals(id_)
-        arrived = [at for at in (self._last.get(id_), arrivals.last) if at is not None]
+        # One that is later than now, by a clock that was ahead, would hide every request until then.
+        arrived = [at for at in (self._last.get(id_), arrivals.last) if at is not None and at - now <= STALE]
         return Load(
             at=now,
             qps=qps(tallies),

@@ -12,6 +12,9 @@ from workers.placement.offer import Offer
 BACK_OFF_LIMIT = 5
 """Maximum number of consecutive back-offs; after it the next offer is tried without a wait."""
 
+AHEAD = timedelta(minutes=15)
+"""An answer that is later than now by more than this is by a clock that was ahead: nobody knows how old it is."""
+
 
 class Scope(StrEnum):
     """What a refusal rules out beside the refused offers."""
@@ -81,7 +84,7 @@ def blocking(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> Refus
         for refusal in record.refusals:
             if _names(refusal, offer) and against is not None and against.scope is Scope.ZONE:
                 against = None
-            elif now - record.at < refusal.lasts and (
+            elif _lasts(record, refusal, now) and (
                 any(_ruled_out(offer, o, refusal) for o in refusal.offers) or _everywhere(offer, refusal, regions)
             ):
                 against = refusal
@@ -93,8 +96,12 @@ def in_force(recorded: Iterable[Recorded], now: datetime) -> list[Recorded]:
     return [
         record
         for record in recorded
-        if any(now - record.at < refusal.lasts or refusal.zones_with_capacity for refusal in record.refusals)
+        if any(_lasts(record, refusal, now) or refusal.zones_with_capacity for refusal in record.refusals)
     ]
+
+
+def _lasts(record: Recorded, refusal: Refusal, now: datetime) -> bool:
+    return -AHEAD <= now - record.at < refusal.lasts
 
 
 def _everywhere(offer: Offer, refusal: Refusal, regions: dict[str, set[str]]) -> bool:
@@ -108,7 +115,7 @@ def _everywhere(offer: Offer, refusal: Refusal, regions: dict[str, set[str]]) ->
 
 def hinted(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> bool:
     """Whether a refusal in force recommends the offer's zone for its machine type."""
-    return any(_names(r, offer) and now - record.at < r.lasts for record in recorded for r in record.refusals)
+    return any(_names(r, offer) and _lasts(record, r, now) for record in recorded for r in record.refusals)
 
 
 def _names(refusal: Refusal, offer: Offer) -> bool:
@@ -129,6 +136,8 @@ def back_off_until(recorded: Sequence[Recorded], now: datetime) -> datetime | No
     if in_a_row == 0 or in_a_row > BACK_OFF_LIMIT:
         return None
     newest = recorded[-1]
+    if newest.at - now > AHEAD:
+        return None
     until = newest.at + max(r.lasts for r in newest.refusals) * 2 ** (in_a_row - 1)
     return until if now < until else None
 

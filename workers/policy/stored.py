@@ -18,13 +18,14 @@ _decode = msgspec.json.Decoder(Policy).decode
 
 
 class PolicyUnreadable(WorkersError):
-    """A newer version stored the policy."""
+    """A newer version stored the policy, or this host lacks what its budgets need."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "A newer version of mixtral-bot stored the policy. This worker cannot read its budgets, "
-            "so nothing is bought. Upgrade the workers to the version of the bot."
-        )
+    def __init__(
+        self,
+        cause: str = "A newer version of mixtral-bot stored the policy. This worker cannot read its budgets",
+        mend: str = "Upgrade the workers to the version of the bot",
+    ) -> None:
+        super().__init__(f"{cause}, so nothing is bought. {mend}.")
 
 
 class StoredPolicy:

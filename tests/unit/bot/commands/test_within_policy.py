@@ -14,6 +14,8 @@ from bot.language.direct_request import Deed, WantedDeed
 from bot.slack.message import Message
 from tests.fakes.office import RECIPES, Office
 from tests.fakes.planned import planner
+from workers.deployment.events import Autoscaled, Clock
+from workers.deployment.log import Log, stamp
 from workers.placement.limits import Limits
 from workers.policy.schema import policy_of
 from workers.policy.stored import StoredPolicy
@@ -29,6 +31,10 @@ def office(redis):
 
 def holds(redis, rule):
     StoredPolicy(redis).put(policy_of(f"rules:\n  - {rule}\n".encode(), "policy.yaml"))
+
+
+def holds_all(redis, policy):
+    StoredPolicy(redis).put(policy_of(policy.encode(), "policy.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -79,6 +85,15 @@ def test_all_that_a_person_launched_counts_at_once(office, redis):
     assert "Launching *third*" in office.says("launch as third", user="U2"), "it is counted for each person"
     assert "<@UADMIN> can lift this" in office.says("scale other 2")
     assert office.requests.get("other").wanted == 1
+
+
+def test_what_pauses_outside_its_hours_counts_at_once_as_it_runs_when_they_begin(office, redis):
+    holds(redis, "{usd_per_hour_at_once: 20}")
+    office.says("launch as fast --replicas 2")
+    fast = office.requests.get("fast")
+    pause = Autoscaled(**stamp(fast.updated_at), replicas=0, why="its hours are over", clock=Clock.HOURS)
+    assert Log(redis).append(fast.id, fast.version, [pause])
+    assert "of which 15.95 USD/h are in use" in office.says("launch as other --replicas 2")
 
 
 def test_a_repeated_delivery_does_not_count_itself(office, redis):
@@ -167,3 +182,41 @@ def test_launches_and_scales_at_the_same_time_stay_within_the_limit_at_once(offi
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(office.says, [f"scale {state.name} 2" for state in office.requests.all() * 4]))
     assert sum(state.wanted for state in office.requests.all()) == 3
+
+
+@pytest.mark.parametrize("granted_by", ["an approver", "the launcher"])
+def test_two_scales_that_are_granted_at_the_same_time_stay_within_the_limit_at_once(
+    office, redis, monkeypatch, granted_by
+):
+    by_approver = granted_by == "an approver"
+    section = "approvals: {gpus: 8, approvers: [U0APPROVER]}\n" if by_approver else ""
+    holds_all(redis, section + "rules:\n  - {usd_per_hour_at_once: 25}\n")
+    for name in ("one", "two"):
+        office.says(f"launch as {name}")
+    for name in ("one", "two"):
+        if by_approver:
+            office.says(f"scale {name} 2")
+        else:
+            state = office.requests.get(name)
+            wanted = WantedDeed(deed=Deed.SCALE, deployment=state.id, replicas=2)
+            asking.ask(wanted, state, caller("U2"), office.context)
+    first, second = office.context.direct_requests.all()
+    module, who = (approving, "U0APPROVER") if by_approver else (asking, "U1")
+
+    def press(request):
+        if by_approver:
+            approving.approve(request.id, caller(who), office.context)
+        else:
+            asking.answer(request.id, caller(who), office.context, grants=True)
+
+    decide, presses = module._decide, iter([second])
+
+    def overtaken(*given, **more):
+        for other in presses:
+            press(other)
+        return decide(*given, **more)
+
+    monkeypatch.setattr(module, "_decide", overtaken)
+    press(first)
+    assert sorted(state.wanted for state in office.requests.all()) == [1, 2], "each costs 7.97 USD/h"
+    assert "25.00 USD/h" in office.context.direct_requests.get(first.id).why

@@ -81,6 +81,19 @@ def test_the_queues_are_asked_beside_the_sweep_and_known_until_they_are_asked_ag
     assert asked == [("http://127.0.0.1:1", "mxk_replica")] * 2
 
 
+def test_the_queues_are_asked_again_after_the_clock_was_set_back(look, asked, engine):
+    """Else a queue of that moment would hold for hours, and buy replicas."""
+    look(NOON)
+    assert soon(look, NOON + SECOND) == 7
+    engine.count = 0
+    before = NOON - 7200 * SECOND
+    look(before)
+    give_up_at = time.monotonic() + 30
+    while look(before + SECOND) != 0 and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    assert look(before + SECOND) == 0
+
+
 def test_an_engine_that_hangs_is_asked_once_and_tells_once_it_answers(look, asked, engine):
     engine.answers.clear()
     for seconds in range(0, 60, 5):

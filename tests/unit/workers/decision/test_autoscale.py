@@ -280,3 +280,22 @@ def test_a_delay_of_nothing_acts_at_once():
     deployment = Deployment(policy)
     assert deployment.under(3.0) == 3
     assert deployment.under(1.0) == 1
+
+
+@pytest.mark.parametrize("back", [timedelta(hours=2), timedelta(hours=30)])
+def test_a_clock_that_is_set_back_costs_a_delay_only(back):
+    quiet = Deployment(FROM_ZERO, 2)
+    quiet.under(1.5, UP)
+    quiet.now -= back
+    quiet.last_request_at = None  # the gateway forgets what came later than now
+    quiet.under(0.0, 2 * DOWN + 4 * STEP)
+    assert quiet.wanted == 0
+    busy = Deployment(FOLLOWING)
+    busy.under(5.0, UP / 2)
+    busy.now -= back
+    assert busy.under(5.0, UP + 2 * STEP) == 5
+    asleep = Deployment(SLEEPING, 0)
+    asleep.under(0.0)
+    asleep.now -= back
+    asleep.under(0.0)
+    assert asleep.under(0.1, STEP) == 1

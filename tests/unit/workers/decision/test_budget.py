@@ -11,6 +11,7 @@ from tests.builders.offers import offer
 from tests.builders.story import Story
 from workers.decision.budget import Owner, Purchase, all_standings, purchase, standings_of, why_refused, window_of
 from workers.deployment.ledger import MachineRepriced, entry_of, fold
+from workers.deployment.ownership import ENDED_ITSELF
 from workers.policy.budgets import Budget, BudgetPeriod, BudgetPolicy, BudgetScope
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -160,3 +161,14 @@ def test_an_intent_without_an_answer_reserves_what_its_machine_may_have_used():
     told = asked()
     late = standing(told, told.now + timedelta(hours=2))
     assert (late.used, late.reserved) == (0, Decimal("14.40"))
+
+
+def test_an_intent_whose_answer_never_comes_reserves_no_more_than_its_lease():
+    """Its cloud is no longer used, or does not answer for days: nobody could extend the lease of such a machine."""
+    told, month = asked(), BudgetPolicy(limits=(Budget(scope=BudgetScope.DEPLOYMENT, month=Decimal(9000)),))
+    lapsed = told.state.attempts[0].expires_at + ENDED_ITSELF
+    most = Decimal("7.20") * Decimal((lapsed - told.state.attempts[0].since) / timedelta(hours=1))
+    assert standing(told, lapsed - timedelta(seconds=1), month).reserved < most
+    assert standing(told, lapsed, month).reserved == most
+    assert standing(told, lapsed + timedelta(days=9), month).reserved == most
+    assert standing(told, lapsed + timedelta(days=40), month).reserved == 0

@@ -66,3 +66,14 @@ def test_one_that_never_became_ready_ends_as_well():
 def test_without_an_end_it_runs_on():
     told = Timeline().served().wait(hours=24 * 80)
     assert not isinstance(told.step, AnnounceEnd | Stop)
+
+
+def test_an_announcement_by_a_clock_that_was_30_hours_ahead_does_not_postpone_the_end():
+    told = story()
+    told.wait(hours=30).announced(END).wait(hours=-30)
+    assert not isinstance(told.step, AnnounceEnd | Stop)
+    told.wait(seconds=(END - NOTICE - told.now).total_seconds())
+    assert told.step == AnnounceEnd(END)
+    assert not isinstance(told.announced(END).step, AnnounceEnd | Stop)
+    told.wait(seconds=(END - told.now).total_seconds() + 1)
+    assert told.step == Stop()

@@ -274,3 +274,23 @@ def test_an_old_load_is_no_observation():
     idle = IdleTime(since=told.now, seen=told.now)
     told.wait(hours=1)
     assert observed(told.state, load(told.now - timedelta(minutes=1)), idle, told.now) is idle
+
+
+def test_an_end_that_was_announced_by_a_clock_that_was_30_hours_ahead_is_not_postponed_by_that():
+    day = Day()
+    day.ask()
+    day.looks(timedelta(hours=1))
+    day.told.wait(hours=30)
+    day.until(AnnounceIdleEnd, within=timedelta(minutes=1))
+    day.told.wait(hours=-30)
+    day.until(EndIdle, within=AFTER)
+
+
+def test_a_request_by_a_clock_that_was_30_hours_ahead_does_not_postpone_the_end():
+    day = Day()
+    day.looks(timedelta(hours=1))
+    day.told.wait(hours=30)
+    day.ask()
+    day.looks(timedelta(minutes=1))
+    day.told.wait(hours=-30)
+    day.until(EndIdle, within=AFTER + NOTICE)

@@ -193,3 +193,14 @@ def test_it_never_pauses_in_its_hours_or_without_a_whole_notice(waits, day):
             case Resume(replicas):
                 assert is_open(HOURS, at)
                 assert replicas == 1
+
+
+def test_an_announcement_by_a_clock_that_was_30_hours_ahead_does_not_prevent_the_pause_of_today():
+    told = served()
+    told.now += timedelta(hours=33)  # the next evening
+    told.announced(CLOSES + timedelta(days=1), Clock.HOURS)
+    told.now -= timedelta(hours=33)
+    assert step(told, CLOSES - NOTICE - timedelta(seconds=1)) is None
+    assert pauses_at(told.state, CLOSES - NOTICE) == CLOSES
+    assert followed(told, CLOSES - NOTICE) == AnnouncePause(CLOSES)
+    assert isinstance(followed(told, CLOSES), Pause)

@@ -329,3 +329,50 @@ def test_a_loss_in_the_future_by_a_clock_that_stepped_back_does_not_empty_the_pa
     told = Story(replicas=2).served().asked().created().wait(minutes=20)
     told = told.gone(attempt=2).wait(minutes=-5).planned().exhausted(DRY)
     assert isinstance(next_step(told.state, told.now), Wait)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_dry_ladder_by_a_clock_that_was_30_hours_ahead_is_tried_again_within_the_longest_pause(refused):
+    told = Story().served().wait(hours=30).gone().planned()
+    told = (told.asked().refused() if refused else told).exhausted(DRY).wait(hours=-30)
+    told.wait(minutes=31)
+    assert next_step(told.state, told.now) == PlanLadder()
+    assert isinstance(next_step(told.planned().state, told.now), LaunchReplica)
+
+
+def test_failures_by_a_clock_that_was_30_hours_ahead_pause_no_longer_than_others():
+    told = Story().served().wait(hours=30).gone().planned()
+    for _ in range(2):
+        told.asked().created().given_up("crashed", failure=Failure.CRASHED).gone()
+    told.wait(hours=-30).wait(minutes=31).planned()
+    assert isinstance(next_step(told.state, told.now), LaunchReplica)
+
+
+def test_a_ladder_that_was_planned_by_a_clock_that_was_30_hours_ahead_is_planned_again():
+    told = Story().served().wait(hours=30).planned().wait(hours=-30).wait(hours=1).gone()
+    assert next_step(told.state, told.now) == PlanLadder()
+
+
+def test_a_launch_whose_ladder_was_dry_by_a_clock_that_was_30_hours_ahead_is_tried_again():
+    told = Story().wait(hours=30).planned().asked().refused().exhausted(DRY).wait(hours=-30)
+    assert next_step(told.state, told.now) == PlanLadder()
+    assert isinstance(next_step(told.planned().state, told.now), LaunchReplica)
+
+
+def test_preemptions_by_a_clock_that_was_30_hours_ahead_do_not_end_the_pauses_after_later_ones():
+    told = Story().served().wait(hours=30).planned()
+    for _ in range(3):
+        told.gone(preempted=True).asked().created()
+    told.wait(hours=-30)
+    for _ in range(3):
+        told.gone(preempted=True).planned().asked().created()
+    told.gone(preempted=True).planned()
+    assert isinstance(next_step(told.state, told.now), Wait)
+
+
+def test_a_settled_call_in_the_future_by_a_clock_that_stepped_back_does_not_empty_the_wait_on_a_dry_ladder():
+    """The ladder would be dry, planned and dry again without a wait until the clock has caught up."""
+    told = Timeline().planned().asked().given_up("no answer").gone("no answer")
+    told.wait(minutes=-5).planned().exhausted(DRY)
+    assert isinstance(next_step(told.state, told.now), Wait)
+    assert next_step(told.state, told.now + timedelta(minutes=6)) == PlanLadder()

@@ -1,8 +1,10 @@
 """What the gateway writes for the worker: the load of each deployment, and what it sees of each replica."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+
+from msgspec.structs import replace
 
 from workers.deployment.loads import ReplicaLoad
 from workers.gateway.flow import Flow
@@ -47,3 +49,23 @@ def test_what_is_seen_of_each_replica_is_written_with_the_requests_of_a_replaced
     assert replicas[5] == ReplicaLoad(up=False, requests=0, idle=None)
     watch.look(table, look(20), flow, holding, NOON)
     assert written.times == 1, "not several times a second"
+
+
+def test_a_request_by_a_clock_that_was_ahead_hides_no_later_one_and_is_forgotten(monkeypatch):
+    table = RoutingTable(routes=(Route(deployment="d", servers=(), replica_key="k"),))
+    held, written = SimpleNamespace(held=0, last=None), Written()
+    holding: Any = SimpleNamespace(arrivals=lambda _: held)
+    watch = Watch(written)  # type: ignore[arg-type]
+    monkeypatch.setattr("workers.gateway.watch.WRITE_EVERY", 0)
+
+    def look(requests, now):
+        loads = {"d": replace(LOAD, requests_total=requests)}
+        watch.look(table, Actual(size=1, servers=(), routes={"d": "b0"}, loads=loads), Flow(), holding, now)
+        return written.loads["d"].last_request_at
+
+    ahead = NOON + timedelta(hours=30)
+    assert look(9, NOON) is None
+    held.last = ahead
+    assert look(10, ahead) == ahead
+    assert look(10, NOON + timedelta(minutes=1)) is None
+    assert look(11, NOON + timedelta(minutes=2)) == NOON + timedelta(minutes=2)
