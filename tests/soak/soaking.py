@@ -149,19 +149,20 @@ class Soak:
         return self.typed(text)
 
     def typed(self, text):
+        return self.accepted(lambda: self.person.command(GENERAL, f"/mixtral {text}"))
+
+    def ended(self, name):
+        return self.accepted(lambda: self.person.end(GENERAL, name))
+
+    def accepted(self, act):
+        """Whether it is acknowledged, and the bot has not said that it failed: a person would repeat it then."""
         try:
             before = len(self.person.ephemerals(GENERAL))
-            acked = self.person.command(GENERAL, f"/mixtral {text}")["acked"]
+            acked = act()["acked"]
             said = [words(m) for m in self.person.ephemerals(GENERAL)[before:]]
         except (httpx.HTTPError, AssertionError):
             return False
         return acked and not any("Redis" in text or "incident" in text for text in said)
-
-    def ended(self, name):
-        try:
-            return self.person.end(GENERAL, name)["acked"]
-        except (httpx.HTTPError, AssertionError):
-            return False
 
     def question(self, name, text, channel):
         ts = self.person.say(channel, f"@mixtral {name}: {text}?")
@@ -173,10 +174,13 @@ class Soak:
         """End the disturbances, and wait until everything is as wanted; raises Wrong if it does not become so."""
         self.person.clear_faults()
         self.line.mend()
-        began = time.monotonic()
+        began = told = time.monotonic()
         while found := self.found():
             if time.monotonic() - began > SETTLES_WITHIN * PATIENCE:
                 raise Wrong("; ".join(found) + f". {self.context()}")
+            if time.monotonic() - told > SETTLES_WITHIN:
+                told = time.monotonic()
+                self.say(f"{self.elapsed:.1f} s: waiting, because {'; '.join(found)}")
             self.pause(0.3)
         self.outcome.settled.append(time.monotonic() - began)
 
