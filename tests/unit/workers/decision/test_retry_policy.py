@@ -29,6 +29,7 @@ from workers.deployment.events import (
     LadderPlanned,
 )
 from workers.placement.ladder import Rung
+from workers.placement.refusals import Scope
 
 DRY = "no machine is to be had"
 
@@ -376,3 +377,13 @@ def test_a_settled_call_in_the_future_by_a_clock_that_stepped_back_does_not_empt
     told.wait(minutes=-5).planned().exhausted(DRY)
     assert isinstance(next_step(told.state, told.now), Wait)
     assert next_step(told.state, told.now + timedelta(minutes=6)) == PlanLadder()
+
+
+def test_a_throttle_by_a_clock_that_was_30_hours_ahead_does_not_end_the_back_offs_of_later_ones():
+    """Else the calls of the next 30 hours would be made without a pause."""
+    offers = offer("r-1"), offer("r-2", 2)
+    told = Timeline().served().planned(*offers).wait(hours=30).gone().asked().refused(scope=Scope.BACK_OFF)
+    told.wait(hours=-30).planned(*offers)
+    assert isinstance(told.step, LaunchReplica)
+    told.asked().refused(scope=Scope.BACK_OFF)
+    assert isinstance(told.step, Wait)
