@@ -160,10 +160,16 @@ class Ledger:
 
     def _note(self, found: Sequence[tuple[str, LedgerEntry]]) -> None:
         """Remember where the entries of machines are that are not booked."""
-        for position, entry in found:
-            if isinstance(entry, MachineReserved | ReservationReleased | MachineClosed):
-                self._unmade.setdefault((entry.deployment, entry.attempt), []).append(position)
-        self._unmade = {key: positions for key, positions in self._unmade.items() if key not in self._book.uses}
+        for position, entry in found:  # only these: `_unmade` is long before the first removal
+            match entry:
+                case MachineBooked():
+                    self._unmade.pop((entry.deployment, entry.attempt), None)
+                case MachineReserved() | ReservationReleased() | MachineClosed():
+                    key = entry.deployment, entry.attempt
+                    if key not in self._book.uses:
+                        self._unmade.setdefault(key, []).append(position)
+                case _:
+                    pass
 
     def complete(self, log: Log, since: datetime, now: datetime) -> int:
         """Book what the logs contain and the ledger does not; return the number of entries.
