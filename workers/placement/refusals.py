@@ -10,7 +10,7 @@ from msgspec import Struct
 from workers.placement.offer import Offer
 
 BACK_OFF_LIMIT = 5
-"""Maximum number of consecutive back-offs; after it the next offer is tried without a wait."""
+"""Number of consecutive back-offs up to which the wait doubles."""
 
 AHEAD = timedelta(minutes=15)
 """An answer that is later than now by more than this is by a clock that was ahead: nobody knows how old it is."""
@@ -135,10 +135,10 @@ def back_off_until(recorded: Sequence[Recorded], now: datetime) -> datetime | No
         if any(r.scope is not Scope.BACK_OFF for r in record.refusals):
             break
         in_a_row += 1
-    if in_a_row == 0 or in_a_row > BACK_OFF_LIMIT:
+    if in_a_row == 0:
         return None
     newest = known[-1]
-    until = newest.at + max(r.lasts for r in newest.refusals) * 2 ** (in_a_row - 1)
+    until = newest.at + max(r.lasts for r in newest.refusals) * 2 ** (min(in_a_row, BACK_OFF_LIMIT) - 1)
     return until if now < until else None
 
 

@@ -387,3 +387,22 @@ def test_a_throttle_by_a_clock_that_was_30_hours_ahead_does_not_end_the_back_off
     assert isinstance(told.step, LaunchReplica)
     told.asked().refused(scope=Scope.BACK_OFF)
     assert isinstance(told.step, Wait)
+
+
+def test_a_cloud_that_throttles_for_hours_is_never_called_without_a_wait():
+    """No offer is ruled out by a throttle: without a wait, the same one would be requested again and again."""
+    offers, waits = (offer("r-1"), offer("r-2", 2)), []
+    told = Timeline().served().planned(*offers).gone()
+    for _ in range(200):
+        match told.step:
+            case LaunchReplica(offers=(first, *_)):
+                told.wait(seconds=1).asked(first).refused("throttled", scope=Scope.BACK_OFF, lasts=timedelta(seconds=5))
+                assert isinstance(told.step, Wait)
+            case Wait(until=until) if until:
+                waits.append((until - told.now).total_seconds())
+                told.now = until
+            case step:
+                assert step == PlanLadder()
+                told.planned(*offers)
+    assert waits[:6] == [5, 10, 20, 40, 80, 80]
+    assert set(waits[6:]) == {80}
