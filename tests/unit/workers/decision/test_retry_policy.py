@@ -22,6 +22,7 @@ from workers.decision.next_step import (
     next_step,
 )
 from workers.decision.next_step import Test as TestStep
+from workers.decision.retry_policy import MAX_FAILURES, START_TRIES
 from workers.deployment.attempt import Phase
 from workers.deployment.events import (
     Failure,
@@ -406,3 +407,32 @@ def test_a_cloud_that_throttles_for_hours_is_never_called_without_a_wait():
                 told.planned(*offers)
     assert waits[:6] == [5, 10, 20, 40, 80, 80]
     assert set(waits[6:]) == {80}
+
+
+@pytest.mark.parametrize("launched", [False, True])
+def test_purchases_are_bounded_also_after_a_request_by_a_clock_that_was_30_hours_ahead(launched):
+    """The bot's clock, by which a person launched or scaled. Its failures would count only when it has caught up."""
+    told = Story() if launched else Story().served().wait(hours=30).scaled(1)
+    told.wait(hours=-30).planned()
+    told = told if launched else told.gone()
+    bought, step = 0, None
+    for _ in range(100):
+        match step := next_step(told.state, told.now):
+            case LaunchReplica():
+                bought += 1
+                told.asked().created().wait(minutes=1).given_up("crashed", failure=Failure.CRASHED).gone()
+            case PlanLadder():
+                told.planned()
+            case Wait():
+                told.wait(minutes=1)
+            case _:
+                break
+    assert isinstance(step, EndDeployment if launched else Abandon)
+    assert bought == (START_TRIES if launched else MAX_FAILURES - 1), "the loss of the first machine counts, too"
+
+
+def test_preemptions_are_followed_by_pauses_also_after_a_request_by_a_clock_that_was_30_hours_ahead():
+    told = Story().served().wait(hours=30).scaled(1).wait(hours=-30).gone()
+    for _ in range(3):
+        told.planned().asked().created().wait(minutes=1).gone(preempted=True)
+    assert isinstance(next_step(told.planned().state, told.now), Wait)
