@@ -282,11 +282,12 @@ def too_many_unended(state: Deployment) -> bool:
 def failures_in_a_row(state: Deployment) -> tuple[Attempt, ...]:
     """The attempts that failed after the last sound replica and the last scaling by a person, in order of their ends.
 
-    An attempt counts from the time it was given up: its cloud may confirm its end days later.
+    An attempt counts from the time it was given up: its cloud may confirm its end days later. One that ended by a clock
+    that was far ahead is left out: a sound one would stand after each later failure.
     """
     failures: list[Attempt] = []
     for attempt in sorted(state.attempts, key=lambda a: a.ordered_at):
-        if not _counts(state, attempt):
+        if not _counts(state, attempt) or is_ahead(attempt.ordered_at, state.updated_at):
             continue
         if attempt.is_sound(state.updated_at):
             failures.clear()

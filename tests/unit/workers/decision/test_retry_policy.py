@@ -409,12 +409,14 @@ def test_a_cloud_that_throttles_for_hours_is_never_called_without_a_wait():
     assert set(waits[6:]) == {80}
 
 
-@pytest.mark.parametrize("launched", [False, True])
-def test_purchases_are_bounded_also_after_a_request_by_a_clock_that_was_30_hours_ahead(launched):
-    """The bot's clock, by which a person launched or scaled. Its failures would count only when it has caught up."""
-    told = Story() if launched else Story().served().wait(hours=30).scaled(1)
+@pytest.mark.parametrize("by_then", ["launched", "scaled", "gone"])
+def test_purchases_are_bounded_also_after_what_happened_on_a_clock_that_was_30_hours_ahead(by_then):
+    """Else no failure would count until the clock has caught up: no launch would be newer, and the loss be the last."""
+    told = Story() if by_then == "launched" else Story().served().wait(hours=1).wait(hours=30)
+    told = told.scaled(1) if by_then == "scaled" else told
+    told = told.gone() if by_then == "gone" else told
     told.wait(hours=-30).planned()
-    told = told if launched else told.gone()
+    told = told.gone() if by_then == "scaled" else told
     bought, step = 0, None
     for _ in range(100):
         match step := next_step(told.state, told.now):
@@ -427,8 +429,8 @@ def test_purchases_are_bounded_also_after_a_request_by_a_clock_that_was_30_hours
                 told.wait(minutes=1)
             case _:
                 break
-    assert isinstance(step, EndDeployment if launched else Abandon)
-    assert bought == (START_TRIES if launched else MAX_FAILURES - 1), "the loss of the first machine counts, too"
+    assert isinstance(step, EndDeployment if by_then == "launched" else Abandon)
+    assert bought == (START_TRIES if by_then == "launched" else MAX_FAILURES)
 
 
 def test_preemptions_are_followed_by_pauses_also_after_a_request_by_a_clock_that_was_30_hours_ahead():
