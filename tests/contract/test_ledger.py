@@ -14,7 +14,7 @@ from tests.builders.events import requested
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
-from workers.deployment import ledger_reader, snapshot
+from workers.deployment import ledger_reader, snapshot, stored_book
 from workers.deployment import log as log_module
 from workers.deployment.events import EventId, ScaleRequested, Version
 from workers.deployment.ledger import LEDGER, TOKENS, LedgerEntry, MachineRepriced, Use, fold
@@ -334,14 +334,14 @@ def test_who_has_read_a_reservation_learns_that_it_was_released_also_if_the_rele
 def test_a_release_that_is_newer_than_the_stored_book_is_not_removed(redis, monkeypatch):
     append(redis, told := launched())
     append(redis, Story("other", id_="d0000000other", at=NOW).planned(offer("r-1", "7.20")))
-    sweeper, encoded = Ledger(redis, whole=True), ledger_reader.stored_book.encoded
+    sweeper, encoded = Ledger(redis, whole=True), stored_book.encoded
 
     def slowly(book, position):
         append(redis, told.refused().asked().created())
         sweeper.book()  # by another thread
         return encoded(book, position)
 
-    monkeypatch.setattr(ledger_reader.stored_book, "encoded", slowly)
+    monkeypatch.setattr(stored_book, "encoded", slowly)
     sweeper.store()
     assert not Ledger(redis).book().reserved
 
