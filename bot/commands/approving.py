@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from bot.commands.budget_check import check_scale
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, Denied
+from bot.commands.errors import CommandError, Denied, Undecided
 from bot.commands.launch_handler import opened, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
@@ -81,7 +81,10 @@ def _decide(
 
 
 def obstacle(request: DirectRequest, context: CommandContext) -> str:
-    """Why it can no longer be carried out, as a sentence; empty if it can. The asker's rights are checked, too."""
+    """Why it can no longer be carried out, as a sentence; empty if it can. The asker's rights are checked, too.
+
+    Raises Undecided: the request can be approved later.
+    """
     if not context.sight.is_active(request.asker):
         return "the person who asked has left: their account is closed."
     try:
@@ -91,6 +94,8 @@ def obstacle(request: DirectRequest, context: CommandContext) -> str:
         recipe = ready_to_launch(command, _asker(request), context)
         allowed = within(command, recipe, request.replicas or 1, _asker(request), context)
         rungs, _ = context.ladder(recipe, allowed.limits)
+    except Undecided:
+        raise
     except CommandError as error:
         return error.sentence
     except (WorkersError, RecipeError) as error:
@@ -129,11 +134,16 @@ def _launch_of(request: DirectRequest) -> Launch:
 
 
 def carry_out(request: DirectRequest, context: CommandContext) -> None:
-    """Do what was approved, once, however often this is called. Raises RedisError."""
+    """Do what was approved, once, however often this is called; later, while Slack does not say what is allowed.
+
+    Raises RedisError.
+    """
     if request.stage is not DeedStage.GRANTED or request.done:
         return
     try:
         why = _scale(request, context) if request.deed is Deed.APPROVE_SCALE else _launch(request, context)
+    except Undecided:
+        return
     except CommandError as error:
         why = error.sentence
     except (WorkersError, RecipeError) as error:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, Denied
+from bot.commands.errors import CommandError, Denied, Undecided
 from bot.commands.lookup import check, check_runs
 from bot.commands.policy import Permission
 from bot.commands.rights import allowed, who_can
@@ -138,13 +138,18 @@ def _decide(
 
 
 def carry_out(request: DirectRequest, context: CommandContext) -> None:
-    """Do what was granted, once, however often this is called. Raises RedisError."""
+    """Do what was granted, once, however often this is called; later, while Slack does not say what is allowed.
+
+    Raises RedisError.
+    """
     if request.stage is not DeedStage.GRANTED or request.done or request.deed in (Deed.MAKE_KEY, Deed.TAKE_KEY):
         return
     try:
         is_done = _carry_out(request, context)
     except NoSuchDeployment:
         is_done = False
+    except Undecided:
+        return
     except CommandError as error:
         _void(request, error.sentence, context)
         return

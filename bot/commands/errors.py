@@ -29,6 +29,10 @@ class Denied(CommandError):
     """The person may not do this, or not here."""
 
 
+class Undecided(CommandError):
+    """Slack does not say whom a rule of the policy concerns: later it can be carried out."""
+
+
 class NoRecipe(CommandError):
     """The recipe does not exist. `nearest`: the recipe with the most similar name."""
 

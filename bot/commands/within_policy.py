@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import Denied
+from bot.commands.errors import Denied, Undecided
 from bot.commands.launch_limits import most_of, narrowed, nothing_left
-from bot.commands.policy import NO_RULE, mentions
+from bot.commands.policy import NO_RULE, UNDECIDED, UNDECIDED_SENTENCE, mentions
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import Launch
 from recipes.schema import Recipe
@@ -49,9 +49,14 @@ def within(command: Launch, recipe: Recipe, replicas: int, caller: Caller, conte
 
 
 def check_scale_within(state: Deployment, replicas: int, caller: Caller, context: CommandContext) -> None:
-    """Raises Denied if more replicas cost more than the policy allows the person, or the launcher at once."""
+    """Raises Denied if more replicas cost more than the policy allows the person, or the launcher at once.
+
+    Undecided while it is not known what it allows the launcher.
+    """
     if replicas <= state.wanted:
         return
+    if caller.user not in context.admins and _rule(state.place.user, state.place.channel, context) is UNDECIDED:
+        raise Undecided(UNDECIDED_SENTENCE)
     rule, at_once = _scale_rule(state, caller.user, context)
     most, total = most_of(rule, at_once), total_of(context.ladder(state.recipe, state.limits)[0], replicas)
     if most is not None and total > most:

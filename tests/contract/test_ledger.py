@@ -14,7 +14,7 @@ from tests.builders.events import requested
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
-from workers.deployment import ledger_reader, snapshot
+from workers.deployment import ledger_reader, snapshot, stored_book
 from workers.deployment import log as log_module
 from workers.deployment.events import EventId, ScaleRequested, Version
 from workers.deployment.ledger import LEDGER, TOKENS, LedgerEntry, MachineRepriced, Use, fold
@@ -316,6 +316,34 @@ def test_offers_that_are_refused_again_and_again_do_not_make_the_ledger_grow(red
     assert len(follower.book().reserved) == len(Ledger(redis, whole=True).book().reserved) == 1
     append(redis, told.created())
     assert len(follower.book().uses) == len(Ledger(redis).book().uses) == 2
+
+
+def test_who_has_read_a_reservation_learns_that_it_was_released_also_if_the_release_is_removed(redis, monkeypatch):
+    """Else the bot and each worker that had looked at that moment would reserve its price until they are restarted."""
+    monkeypatch.setattr(ledger_reader, "STORED_EVERY", 3)
+    append(redis, told := launched())
+    append(redis, Story("other", id_="d0000000other", at=NOW).planned(offer("r-1", "7.20")))  # stays, and is newest
+    sweeper, follower = Ledger(redis, whole=True), Ledger(redis)
+    assert len(follower.book().reserved) == 1
+    append(redis, told.refused().asked().created())
+    sweeper.store()
+    assert follower.newest() == Ledger(redis).newest() == sweeper.newest()
+    assert not follower.book().reserved
+
+
+def test_a_release_that_is_newer_than_the_stored_book_is_not_removed(redis, monkeypatch):
+    append(redis, told := launched())
+    append(redis, Story("other", id_="d0000000other", at=NOW).planned(offer("r-1", "7.20")))
+    sweeper, encoded = Ledger(redis, whole=True), stored_book.encoded
+
+    def slowly(book, position):
+        append(redis, told.refused().asked().created())
+        sweeper.book()  # by another thread
+        return encoded(book, position)
+
+    monkeypatch.setattr(stored_book, "encoded", slowly)
+    sweeper.store()
+    assert not Ledger(redis).book().reserved
 
 
 def test_a_field_that_is_new_in_the_stored_book_raises_its_schema():

@@ -6,6 +6,7 @@ KEYS = {
     "mixtral:feed": ("stream", "One entry for each appended event: the deployment (`d`) and the version (`v`). About 100,000 entries are kept."),
     "mixtral:ledger": ("stream", "The requests, reservations, machines and ends of all deployments, with their prices (JSON), for as long as Redis keeps them; reservations of which no machine came are removed later."),
     "mixtral:ledger:book": ("string", "The fold of `mixtral:ledger` up to one of its entries (JSON), so that jobs read only later ones. It is made again if it is lost."),
+    "mixtral:ledger:removed": ("string", "How many times entries were removed from `mixtral:ledger`: a process that has read it before reads it again."),
     "mixtral:ledger:tokens": ("stream", "Counts of the tokens that each replica has processed (JSON), for as long as Redis keeps them."),
     "mixtral:audit": ("stream", "The audit: every command, press, decision, denial and paid call (JSON), without keys and texts. The ids `1-0`, `2-0`, … have no gap."),
     "mixtral:audit:bounds": ("hash", "Numbers of the oldest entry of the audit that is kept (`first`), and of the newest (`last`)."),

@@ -266,7 +266,7 @@ def _after_losses(state: Deployment, now: datetime) -> datetime | None:
     gone = [(a.gone_at, a) for a in state.attempts if a.gone_at is not None and a.machine is not None]
     for at, attempt in sorted((one for one in gone if not is_ahead(one[0], now)), key=lambda one: one[0], reverse=True):
         lived = at - attempt.machine.created_at if attempt.machine else timedelta()
-        if attempt.phase is not Phase.PREEMPTED or lived >= EARLY_LOSS or attempt.intended_at < state.tries_from:
+        if attempt.phase is not Phase.PREEMPTED or lived >= EARLY_LOSS or not _counts(state, attempt):
             break
         lost.insert(0, attempt)
     times = rounds(lost)
@@ -282,17 +282,26 @@ def too_many_unended(state: Deployment) -> bool:
 def failures_in_a_row(state: Deployment) -> tuple[Attempt, ...]:
     """The attempts that failed after the last sound replica and the last scaling by a person, in order of their ends.
 
-    An attempt counts from the time it was given up: its cloud may confirm its end days later.
+    An attempt counts from the time it was given up: its cloud may confirm its end days later. One that ended by a clock
+    that was far ahead is left out: a sound one would stand after each later failure.
     """
     failures: list[Attempt] = []
     for attempt in sorted(state.attempts, key=lambda a: a.ordered_at):
-        if attempt.intended_at < state.tries_from:
+        if not _counts(state, attempt) or is_ahead(attempt.ordered_at, state.updated_at):
             continue
         if attempt.is_sound(state.updated_at):
             failures.clear()
         elif attempt.phase is Phase.FAILED or (attempt.phase in LEAVING and attempt.failure is not None):
             failures.append(attempt)
     return tuple(failures)
+
+
+def _counts(state: Deployment, attempt: Attempt) -> bool:
+    """Whether it was intended after the last launch or scaling by a person.
+
+    If that was by a clock that was far ahead, each counts: else none would until then, and purchases had no bound.
+    """
+    return attempt.intended_at >= state.tries_from or is_ahead(state.tries_from, state.updated_at)
 
 
 def rounds(failures: Sequence[Attempt]) -> int:

@@ -52,6 +52,9 @@ STORED_EVERY = 1000
 
 START_OF_STREAM = "-"
 
+REMOVED = "mixtral:ledger:removed"
+"""Number of removals from the ledger. Who has read it before one lacks a release of what it goes on by."""
+
 
 class Ledger:
     """The ledger of this installation. Safe to use from several threads; each call reads only what is new."""
@@ -62,6 +65,8 @@ class Ledger:
         self._whole = whole
         self._book = Book()
         self._positions = dict.fromkeys((LEDGER, TOKENS), START_OF_STREAM)
+        self._removed = 0
+        """REMOVED, as of the beginning of the book."""
         self._unmade: dict[tuple[DeploymentId, int], list[str]] = {}
         """The positions of the entries of each machine that was never booked; only if `whole`."""
         self._lock = threading.Lock()
@@ -86,7 +91,15 @@ class Ledger:
             return book, self._positions[LEDGER].removeprefix("(").removeprefix(START_OF_STREAM)
 
     def _compare(self, *streams: str) -> None:
-        """Start again if what was read last is gone: an older copy of Redis was restored, and may have grown since."""
+        """Start again if what was read last is gone: an older copy of Redis was restored, and may have grown since.
+
+        Also after a removal: a reservation may have been read, and its release may be gone.
+        """
+        removed = int(self._redis.get(REMOVED) or 0)
+        if removed != self._removed:
+            self._removed, self._unmade = removed, {}
+            self._book = Book(counts=self._book.counts, tokens=self._book.tokens)
+            self._positions[LEDGER] = START_OF_STREAM
         for stream in streams:
             last = self._positions[stream].removeprefix("(")
             if last != START_OF_STREAM and not self._redis.xrange(stream, min=last, max=last):
@@ -118,15 +131,20 @@ class Ledger:
         """Remove the reservations that were released before any machine existed: they change no book.
 
         A ladder that is dry for months makes a hundred of them every half hour. `newest`, by which the stored book goes
-        on, and what this process goes on by, stay. Of each machine, the oldest entry is removed first.
+        on, stays. Of each machine, the oldest entry is removed first.
         """
         with self._lock:
-            stays = {newest, self._positions[LEDGER].removeprefix("(")}
+            if self._positions[LEDGER] != f"({newest}":
+                return  # more was read meanwhile: the stored book may hold what was released since
             gone = [key for key in self._unmade if key not in self._book.reserved]
-            void = [key for key in gone if stays.isdisjoint(self._unmade[key])]
+            void = [key for key in gone if newest not in self._unmade[key]]
             positions = [position for key in void for position in self._unmade.pop(key)]
             for begin in range(0, len(positions), BATCH):
-                self._redis.xdel(LEDGER, *positions[begin : begin + BATCH])
+                with self._redis.pipeline() as both:
+                    both.incr(REMOVED).xdel(LEDGER, *positions[begin : begin + BATCH])
+                    removed, _ = both.execute()
+                if removed == self._removed + 1:  # this process knows what it removed
+                    self._removed = removed
 
     def _is_far_behind(self, position: str) -> bool:
         return len(self._redis.xrange(LEDGER, min=f"({position}", count=STORED_EVERY)) >= STORED_EVERY
@@ -142,10 +160,16 @@ class Ledger:
 
     def _note(self, found: Sequence[tuple[str, LedgerEntry]]) -> None:
         """Remember where the entries of machines are that are not booked."""
-        for position, entry in found:
-            if isinstance(entry, MachineReserved | ReservationReleased | MachineClosed):
-                self._unmade.setdefault((entry.deployment, entry.attempt), []).append(position)
-        self._unmade = {key: positions for key, positions in self._unmade.items() if key not in self._book.uses}
+        for position, entry in found:  # only these: `_unmade` is long before the first removal
+            match entry:
+                case MachineBooked():
+                    self._unmade.pop((entry.deployment, entry.attempt), None)
+                case MachineReserved() | ReservationReleased() | MachineClosed():
+                    key = entry.deployment, entry.attempt
+                    if key not in self._book.uses:
+                        self._unmade.setdefault(key, []).append(position)
+                case _:
+                    pass
 
     def complete(self, log: Log, since: datetime, now: datetime) -> int:
         """Book what the logs contain and the ledger does not; return the number of entries.

@@ -23,7 +23,7 @@ be dry for weeks, and replicas may be preempted every hour.
 
 ALIKE_KEPT = 6
 """Number of refused attempts with the same answer that are kept after REFUSED_KEPT_FOR: the newest ones. More would
-change no decision: consecutive back-offs are counted up to 6, and the refusals of a spare's offer up to 4.
+change no decision: consecutive back-offs are counted up to 5, and the refusals of a spare's offer up to 4.
 """
 
 GONE_KEPT = 20

@@ -10,7 +10,7 @@ from msgspec import Struct
 from workers.placement.offer import Offer
 
 BACK_OFF_LIMIT = 5
-"""Maximum number of consecutive back-offs; after it the next offer is tried without a wait."""
+"""Number of consecutive back-offs up to which the wait doubles."""
 
 AHEAD = timedelta(minutes=15)
 """An answer that is later than now by more than this is by a clock that was ahead: nobody knows how old it is."""
@@ -80,11 +80,11 @@ def blocking(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> Refus
     """
     against: Refusal | None = None
     regions: dict[str, set[str]] = {}
-    for record in recorded:
+    for record in _not_ahead(recorded, now):
         for refusal in record.refusals:
             if _names(refusal, offer) and against is not None and against.scope is Scope.ZONE:
                 against = None
-            elif _lasts(record, refusal, now) and (
+            elif now - record.at < refusal.lasts and (
                 any(_ruled_out(offer, o, refusal) for o in refusal.offers) or _everywhere(offer, refusal, regions)
             ):
                 against = refusal
@@ -95,13 +95,14 @@ def in_force(recorded: Iterable[Recorded], now: datetime) -> list[Recorded]:
     """Those that can still rule an offer out or recommend a zone. For `blocking` and `hinted`, they are the same."""
     return [
         record
-        for record in recorded
-        if any(_lasts(record, refusal, now) or refusal.zones_with_capacity for refusal in record.refusals)
+        for record in _not_ahead(recorded, now)
+        if any(now - record.at < refusal.lasts or refusal.zones_with_capacity for refusal in record.refusals)
     ]
 
 
-def _lasts(record: Recorded, refusal: Refusal, now: datetime) -> bool:
-    return -AHEAD <= now - record.at < refusal.lasts
+def _not_ahead(recorded: Iterable[Recorded], now: datetime) -> list[Recorded]:
+    """Without the answers of a clock that was ahead: as the newest, they would stand in for every later answer."""
+    return [record for record in recorded if record.at - now <= AHEAD]
 
 
 def _everywhere(offer: Offer, refusal: Refusal, regions: dict[str, set[str]]) -> bool:
@@ -115,7 +116,8 @@ def _everywhere(offer: Offer, refusal: Refusal, regions: dict[str, set[str]]) ->
 
 def hinted(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> bool:
     """Whether a refusal in force recommends the offer's zone for its machine type."""
-    return any(_names(r, offer) and _lasts(record, r, now) for record in recorded for r in record.refusals)
+    known = _not_ahead(recorded, now)
+    return any(_names(r, offer) and now - record.at < r.lasts for record in known for r in record.refusals)
 
 
 def _names(refusal: Refusal, offer: Offer) -> bool:
@@ -128,17 +130,15 @@ def back_off_until(recorded: Sequence[Recorded], now: datetime) -> datetime | No
 
     A throttled call is no evidence about capacity, so a more expensive offer is not tried instead.
     """
-    in_a_row = 0
-    for record in reversed(recorded):
+    in_a_row, known = 0, _not_ahead(recorded, now)
+    for record in reversed(known):
         if any(r.scope is not Scope.BACK_OFF for r in record.refusals):
             break
         in_a_row += 1
-    if in_a_row == 0 or in_a_row > BACK_OFF_LIMIT:
+    if in_a_row == 0:
         return None
-    newest = recorded[-1]
-    if newest.at - now > AHEAD:
-        return None
-    until = newest.at + max(r.lasts for r in newest.refusals) * 2 ** (in_a_row - 1)
+    newest = known[-1]
+    until = newest.at + max(r.lasts for r in newest.refusals) * 2 ** (min(in_a_row, BACK_OFF_LIMIT) - 1)
     return until if now < until else None
 
 

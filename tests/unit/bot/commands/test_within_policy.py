@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from bot.commands import approving, asking
 from bot.commands.context import Caller
+from bot.commands.errors import CommandError
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.settle import settle
 from bot.language.direct_request import Deed, WantedDeed
@@ -152,6 +153,48 @@ def test_a_scale_that_a_launcher_grants_stays_within_what_they_may_spend_and_so_
     asking.answer(request.id, caller("U1"), office.context, grants=True)
     state = office.requests.get("fast")
     assert (state.wanted, state.ceiling <= Decimal(25)) == (3, True)
+
+
+def test_nobody_scales_what_another_person_launched_while_slack_does_not_say_what_binds_the_launcher(office, redis):
+    """Without the members of the group, nothing would."""
+    office.directory.groups["S0COOKS0001"] = frozenset({"U1"})
+    group = "{people: [S0COOKS0001], usd_per_hour_at_once: 20}"
+    holds_all(redis, f"rules:\n  - {{people: [U0OTHER0001], of_others: true}}\n  - {group}\n")
+    office.says("launch as fast")
+    assert "at most 20.00 USD/h" in office.says("scale fast 3", user="U0OTHER0001")
+    office.directory.groups["S0COOKS0001"] = None
+    assert "so nothing was done" in office.says("scale fast 3", user="U0OTHER0001")
+    assert office.requests.get("fast").wanted == 1
+    assert "from 1 replica to 3" in office.says("scale fast 3", user="UADMIN")
+    assert "from 3 replicas to 1" in office.says("scale fast 1", user="U0OTHER0001")
+
+
+def test_what_is_granted_while_slack_does_not_say_what_binds_the_launcher_is_done_later(office, redis, monkeypatch):
+    cooks, group = frozenset({"U1"}), "S0COOKS0001"
+    office.directory.groups[group] = cooks
+    rules = (
+        f"rules:\n  - {{people: [U0OTHER0001], of_others: true}}\n  - {{people: [{group}], usd_per_hour_at_once: 20}}\n"
+    )
+    holds_all(redis, "approvals: {gpus: 8, approvers: [U0APPROVER]}\n" + rules)
+    office.says("launch as fast")
+    office.says("scale fast 2", user="U0OTHER0001")
+    [request] = office.context.direct_requests.all()
+    office.directory.groups[group] = None
+    with pytest.raises(CommandError, match="so nothing was done"):
+        approving.approve(request.id, caller("U0APPROVER"), office.context)
+    office.directory.groups[group] = cooks
+    decide = approving._decide
+
+    def overtaken(*given, **more):
+        office.directory.groups[group] = None
+        return decide(*given, **more)
+
+    monkeypatch.setattr(approving, "_decide", overtaken)
+    approving.approve(request.id, caller("U0APPROVER"), office.context)
+    assert office.requests.get("fast").wanted == 1
+    office.directory.groups[group] = cooks
+    approving.carry_out(office.context.direct_requests.get(request.id), office.context)
+    assert office.requests.get("fast").wanted == 2
 
 
 def test_no_rule_binds_an_admin_who_scales_what_another_person_launched(office, redis):

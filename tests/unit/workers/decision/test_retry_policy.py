@@ -22,6 +22,7 @@ from workers.decision.next_step import (
     next_step,
 )
 from workers.decision.next_step import Test as TestStep
+from workers.decision.retry_policy import MAX_FAILURES, START_TRIES
 from workers.deployment.attempt import Phase
 from workers.deployment.events import (
     Failure,
@@ -29,6 +30,7 @@ from workers.deployment.events import (
     LadderPlanned,
 )
 from workers.placement.ladder import Rung
+from workers.placement.refusals import Scope
 
 DRY = "no machine is to be had"
 
@@ -376,3 +378,63 @@ def test_a_settled_call_in_the_future_by_a_clock_that_stepped_back_does_not_empt
     told.wait(minutes=-5).planned().exhausted(DRY)
     assert isinstance(next_step(told.state, told.now), Wait)
     assert next_step(told.state, told.now + timedelta(minutes=6)) == PlanLadder()
+
+
+def test_a_throttle_by_a_clock_that_was_30_hours_ahead_does_not_end_the_back_offs_of_later_ones():
+    """Else the calls of the next 30 hours would be made without a pause."""
+    offers = offer("r-1"), offer("r-2", 2)
+    told = Timeline().served().planned(*offers).wait(hours=30).gone().asked().refused(scope=Scope.BACK_OFF)
+    told.wait(hours=-30).planned(*offers)
+    assert isinstance(told.step, LaunchReplica)
+    told.asked().refused(scope=Scope.BACK_OFF)
+    assert isinstance(told.step, Wait)
+
+
+def test_a_cloud_that_throttles_for_hours_is_never_called_without_a_wait():
+    """No offer is ruled out by a throttle: without a wait, the same one would be requested again and again."""
+    offers, waits = (offer("r-1"), offer("r-2", 2)), []
+    told = Timeline().served().planned(*offers).gone()
+    for _ in range(200):
+        match told.step:
+            case LaunchReplica(offers=(first, *_)):
+                told.wait(seconds=1).asked(first).refused("throttled", scope=Scope.BACK_OFF, lasts=timedelta(seconds=5))
+                assert isinstance(told.step, Wait)
+            case Wait(until=until) if until:
+                waits.append((until - told.now).total_seconds())
+                told.now = until
+            case step:
+                assert step == PlanLadder()
+                told.planned(*offers)
+    assert waits[:6] == [5, 10, 20, 40, 80, 80]
+    assert set(waits[6:]) == {80}
+
+
+@pytest.mark.parametrize("by_then", ["launched", "scaled", "gone"])
+def test_purchases_are_bounded_also_after_what_happened_on_a_clock_that_was_30_hours_ahead(by_then):
+    """Else no failure would count until the clock has caught up: no launch would be newer, and the loss be the last."""
+    told = Story() if by_then == "launched" else Story().served().wait(hours=1).wait(hours=30)
+    told = told.scaled(1) if by_then == "scaled" else told
+    told = told.gone() if by_then == "gone" else told
+    told.wait(hours=-30).planned()
+    told = told.gone() if by_then == "scaled" else told
+    bought, step = 0, None
+    for _ in range(100):
+        match step := next_step(told.state, told.now):
+            case LaunchReplica():
+                bought += 1
+                told.asked().created().wait(minutes=1).given_up("crashed", failure=Failure.CRASHED).gone()
+            case PlanLadder():
+                told.planned()
+            case Wait():
+                told.wait(minutes=1)
+            case _:
+                break
+    assert isinstance(step, EndDeployment if by_then == "launched" else Abandon)
+    assert bought == (START_TRIES if by_then == "launched" else MAX_FAILURES)
+
+
+def test_preemptions_are_followed_by_pauses_also_after_a_request_by_a_clock_that_was_30_hours_ahead():
+    told = Story().served().wait(hours=30).scaled(1).wait(hours=-30).gone()
+    for _ in range(3):
+        told.planned().asked().created().wait(minutes=1).gone(preempted=True)
+    assert isinstance(next_step(told.planned().state, told.now), Wait)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.builders.offers import offer
 from workers.placement.refusals import Refusal, Scope, blocking
@@ -92,3 +93,13 @@ def test_a_region_is_open_exactly_if_it_and_all_pairs_of_others_have_not_refused
     in_force = {where for where, ago in denials if timedelta(minutes=ago) < FIVE_MINUTES}
     answers = [refused(where, ago=ago) for where, ago in denials]
     assert ruled_out(aws(region, "g6.48xlarge", spot=True), *answers) == (region in in_force or len(in_force) > 1)
+
+
+def test_a_recommendation_by_a_clock_that_was_ahead_lifts_no_later_refusal():
+    """Else the refused offer would be requested again at once, until the clock has caught up."""
+    tried = aws("us-east-1")
+    ahead = refused("us-east-1", "InsufficientInstanceCapacity", ago=-30 * 60, scope=Scope.ZONE)
+    ahead = Answer(ahead.at, (replace(ahead.refusals[0], zones_with_capacity=(tried.zone,)),))
+    later = refused("us-east-1", "InsufficientInstanceCapacity", scope=Scope.ZONE)
+    assert ruled_out(tried, later)
+    assert ruled_out(tried, later, ahead)
