@@ -51,7 +51,7 @@ def run() -> None:
     from bot.run import main as run_bot
 
     status = run_bot(os.environ)
-    # Its daemon threads still run, and would be inside libraries while the interpreter takes these apart.
+    # Daemon threads still run. A library that one of them calls may crash while the interpreter is finalized.
     atexit.register(os._exit, status)
     sys.exit(status)
 

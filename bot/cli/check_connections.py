@@ -4,10 +4,14 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import httpx
+from redis import Redis
 
 from workers.clouds.findings import Finding
+from workers.deployment.gateway_notices import CLAIM
+from workers.deployment.log import Log
 from workers.errors import WorkersError
 from workers.gateway.certificate import combined
 from workers.gateway.config import INSTALLATION
@@ -116,3 +120,18 @@ def _other_than(ours: str, url: str) -> str:
             if theirs != ours:
                 return str(theirs)
     return ""
+
+
+def running_gateway(client: Redis) -> Finding:
+    """Check that a gateway holds its claim, wherever it runs."""
+    found = partial(Finding, about="gateway", what="process")
+    redis: Any = client
+    if (claimed := redis.get(CLAIM)) is not None:
+        return found(works=True, says=f"runs {claimed.decode(errors='replace')}")
+    if not Log(client).names():
+        return found(works=None, says="none runs yet", mend="start `mixtral-bot gateway`")
+    says = (
+        "none runs: if it started HAProxy, no endpoint answers; otherwise revoked keys stay valid, and replicas that "
+        "are new or gone are not noticed"
+    )
+    return found(works=False, says=says, mend="start `mixtral-bot gateway`; if it runs, see its log")

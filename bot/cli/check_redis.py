@@ -13,7 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from bot.cli.check_workers import running_gateway, workers
+from bot.cli.check_connections import running_gateway
+from bot.cli.check_workers import workers
 from workers.clouds.findings import Finding
 from workers.deployment.identity import held
 from workers.errors import WorkersError

@@ -1,4 +1,4 @@
-"""The check that workers answer: that the machines are observed, and that jobs are done; and that a gateway runs."""
+"""The check that workers answer: that the machines are observed, and that jobs are done."""
 
 import time
 from collections import Counter
@@ -11,7 +11,6 @@ from redis import Redis
 
 from bot.views import orphan_machines
 from workers.clouds.findings import Finding
-from workers.deployment.gateway_notices import CLAIM
 from workers.deployment.log import Log
 from workers.deployment.orphans import Orphans
 from workers.heartbeats import LATE, Heartbeat, WorkerPart, read
@@ -43,21 +42,6 @@ def workers(client: Redis, *, accepts_writes: bool = True) -> Iterator[Finding]:
         )
     if accepts_writes:  # otherwise no worker can record that it works
         yield from _late(client, beats)
-
-
-def running_gateway(client: Redis) -> Finding:
-    """Check that a gateway holds its claim, wherever it runs."""
-    found = partial(Finding, about="gateway", what="process")
-    redis: Any = client
-    if (claimed := redis.get(CLAIM)) is not None:
-        return found(works=True, says=f"runs {claimed.decode(errors='replace')}")
-    if not Log(client).names():
-        return found(works=None, says="none runs yet", mend="start `mixtral-bot gateway`")
-    says = (
-        "none runs: if it started HAProxy, no endpoint answers; otherwise revoked keys stay valid, and replicas that "
-        "are new or gone are not noticed"
-    )
-    return found(works=False, says=says, mend="start `mixtral-bot gateway`; if it runs, see its log")
 
 
 def _sweeps(client: Redis, *, wait: bool) -> bool:

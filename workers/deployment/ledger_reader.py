@@ -53,7 +53,8 @@ STORED_EVERY = 1000
 START_OF_STREAM = "-"
 
 REMOVED = "mixtral:ledger:removed"
-"""Number of removals from the ledger. Who has read it before one lacks a release of what it goes on by."""
+"""Number of removals from the ledger. A reader starts again if it has changed: a release may be gone whose reservation
+it has read."""
 
 
 class Ledger:
@@ -130,8 +131,8 @@ class Ledger:
     def _remove_void(self, newest: str) -> None:
         """Remove the reservations that were released before any machine existed: they change no book.
 
-        A ladder that is dry for months makes a hundred of them every half hour. `newest`, by which the stored book goes
-        on, stays. Of each machine, the oldest entry is removed first.
+        A ladder that is dry for months makes a hundred of them every half hour. The entry at
+        `newest` stays: the stored book continues after it. Of each machine, the oldest entry is removed first.
         """
         with self._lock:
             if self._positions[LEDGER] != f"({newest}":
