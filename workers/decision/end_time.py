@@ -41,7 +41,7 @@ def ends_by_budget(state: Deployment) -> bool:
 
 
 def is_ahead(announced: EndAnnounced | None, now: datetime) -> bool:
-    """Whether a clock that was far ahead has announced it. It is announced again, else it would be late by as much."""
+    """Whether the announcement's time is over NOTICE ahead of now: a clock was wrong, and it is announced again."""
     return announced is not None and announced.at - now > NOTICE
 
 

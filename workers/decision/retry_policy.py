@@ -207,7 +207,7 @@ def paused_until(state: Deployment, now: datetime) -> datetime | None:
 
 
 def is_ahead(at: datetime, now: datetime) -> bool:
-    """Whether a time is by a clock that was far ahead. What happened then begins no pause, which would last as long."""
+    """Whether a time is over MAX_PAUSE ahead of now: a clock was wrong. It begins no pause, which would last until then."""
     return at - now > MAX_PAUSE
 
 
@@ -299,7 +299,7 @@ def failures_in_a_row(state: Deployment) -> tuple[Attempt, ...]:
 def _counts(state: Deployment, attempt: Attempt) -> bool:
     """Whether it was intended after the last launch or scaling by a person.
 
-    If that was by a clock that was far ahead, each counts: else none would until then, and purchases had no bound.
+    If the time of that is ahead of now, each counts: otherwise none would until then, and purchases had no bound.
     """
     return attempt.intended_at >= state.tries_from or is_ahead(state.tries_from, state.updated_at)
 
