@@ -207,7 +207,7 @@ def paused_until(state: Deployment, now: datetime) -> datetime | None:
 
 
 def is_ahead(at: datetime, now: datetime) -> bool:
-    """Whether a time is over MAX_PAUSE ahead of now: a clock was wrong. It begins no pause, which would last until then."""
+    """Whether a time is over MAX_PAUSE ahead of now, by a wrong clock. A pause from it would last until then."""
     return at - now > MAX_PAUSE
 
 

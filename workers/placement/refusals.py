@@ -101,7 +101,7 @@ def in_force(recorded: Iterable[Recorded], now: datetime) -> list[Recorded]:
 
 
 def _not_ahead(recorded: Iterable[Recorded], now: datetime) -> list[Recorded]:
-    """Leaves out answers whose times are ahead of now: until then, each would count as newer than every later answer."""
+    """Leaves out answers whose times are ahead of now: each would count as newer than every later answer."""
     return [record for record in recorded if record.at - now <= AHEAD]
 
 
