@@ -90,6 +90,11 @@ class AwsCloud:
     def launches(self) -> list[dict[str, Any]]:
         return self.calls(*LAUNCHES)
 
+    def templates(self, region: str) -> list[Any]:
+        """The launch templates that exist in a region."""
+        found: list[Any] = self.client(region=region).describe_launch_templates()["LaunchTemplates"]
+        return found
+
     def forget_calls(self) -> None:
         loopback.delete(f"{self.server.url}/sandbox/calls").raise_for_status()
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from recipes.loader import find, load
 from tests.builders.machines import SECRETS, boot, request
 from tests.builders.offers import ladder
-from workers.clouds.driver import Driver, PreparesLaunches, Refused
+from workers.clouds.driver import Ahead, Driver, PreparesLaunches, Refused
 from workers.decision.mix import Lack, Mix, open_offers
 from workers.deployment.events import OfferRefused
 from workers.deployment.log import stamp
@@ -43,12 +43,14 @@ def _climb(driver: Driver, *, spot: bool, port: int) -> tuple[Machine | None, li
         if not offers:
             return None, refused
         asked = request(f"d-1-{number}", offers, attempt=number, boot=boot(port=port, kind="vllm"))
+        others = tuple(rung.offer for rung in usable if rung.offer.region != offers[0].region)
+        if isinstance(driver, PreparesLaunches):
+            driver.expect(asked, Ahead(ladder=others, secrets=SECRETS))
         try:
             return driver.create(asked, SECRETS), refused
         except Refused as error:
             refused.append(error)
-            others = [rung.offer for rung in usable if rung.offer.region != offers[0].region]
-            beside = driver.prepare(asked, others) if isinstance(driver, PreparesLaunches) else ()
+            beside = driver.hopeless(asked, others) if isinstance(driver, PreparesLaunches) else ()
             said = (*error.refusals, *beside)
             answers.append(OfferRefused(**stamp(datetime.now(UTC)), attempt=number, refusals=said, beside=len(beside)))
     raise AssertionError(f"the ladder has not ended after {MOST_ATTEMPTS - 1} attempts")

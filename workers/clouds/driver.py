@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from msgspec import Struct
+
 from workers.errors import WorkersError
 from workers.machines import ANYWHERE, Listing, Machine, MachineEnd, MachineRequest, Token, Whereabouts
 from workers.placement.offer import CloudStatus, Offer
@@ -27,6 +29,16 @@ class Refused(WorkersError):
         self.scope = scope
         self.refusals = refusals
         """The refusal of each offer, if the call had several; empty if the message applies to all of them."""
+
+
+class Ahead(Struct, frozen=True, kw_only=True):
+    """What is requested if a cloud refuses a request."""
+
+    ladder: tuple[Offer, ...]
+    """The cloud's usable offers in the other places, in order."""
+    request: MachineRequest | None = None
+    """The next request, with the token that it will have; None if it is for another cloud, or unknown."""
+    secrets: Mapping[str, str]
 
 
 class Driver(Protocol):
@@ -86,17 +98,21 @@ class Driver(Protocol):
 
 @runtime_checkable
 class PreparesLaunches(Protocol):
-    """A driver with work to do in each place before it can launch there, and after it."""
+    """A driver with work to do in each place before it can launch there, and after it. Its methods raise nothing."""
 
-    def prepare(self, request: MachineRequest, ladder: Iterable[Offer]) -> tuple[Refusal, ...]:
-        """Prepare launches of a refused request on other offers, in all their places at once. Raises nothing.
+    def expect(self, request: MachineRequest, ahead: Ahead) -> None:
+        """What a refusal of `request` would lead to; called before `create`, which may prepare it meanwhile."""
+        ...
+
+    def hopeless(self, request: MachineRequest, ladder: Iterable[Offer]) -> tuple[Refusal, ...]:
+        """Prepare launches of a refused request on other offers, in all their places at once.
 
         Returns why no launch can succeed in some of the places; each reason once.
         """
         ...
 
     def finish(self) -> None:
-        """Wait for what was left to threads. Raises nothing."""
+        """Remove what was prepared and not used, and wait for what was left to threads."""
         ...
 
 

@@ -11,10 +11,12 @@ from redis import Redis
 
 from workers.clouds.driver import Driver, DriverError, NoAnswer
 from workers.control.creating import Creating
+from workers.control.intended import Intended
 from workers.control.open_calls import Calls, LaunchAnswer, OpenCalls
 from workers.control.purchase_budgets import PurchaseBudgets
 from workers.control.terminating import Terminating
 from workers.decision.budget import why_refused
+from workers.decision.if_refused import if_refused
 from workers.decision.next_step import (
     Abandon,
     AnnounceEnd,
@@ -68,6 +70,7 @@ from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
 from workers.machines import MachineRequest, Token
 from workers.placement.ladder import Ladder
+from workers.placement.offer import Offer
 from workers.policy.stored import PolicyUnreadable
 from workers.serving.boot import boot_of
 from workers.serving.hub import weights_of
@@ -157,7 +160,7 @@ class Advance:
     def _settle(self, deployment: DeploymentId) -> tuple[Deployment | None, DriverError | None]:
         """Do steps until `Wait` without an open call. Returns the state, and the first error of a place."""
         state = fold(deployment, self._log.read(deployment))
-        calls, fresh = self._calls(), set[Token]()
+        calls, intended = self._calls(), Intended()
         silent: dict[int, DriverError] = {}
         while state is not None:
             now, ages = self._now(), calls.ages()
@@ -165,7 +168,7 @@ class Advance:
             if isinstance(step, Wait) and not ages:
                 break
             try:
-                self._do(state, step, calls, fresh, silent)
+                self._do(state, step, calls, intended, silent)
             except DriverError as error:
                 if not isinstance(step, Terminate):
                     raise
@@ -175,7 +178,7 @@ class Advance:
         return state, next(iter(silent.values()), None)
 
     def _do(
-        self, state: Deployment, step: Step, calls: Calls, fresh: set[Token], silent: dict[int, DriverError]
+        self, state: Deployment, step: Step, calls: Calls, intended: Intended, silent: dict[int, DriverError]
     ) -> None:
         """Start a call, wait for the answers of open ones, or do another step and append its result."""
         match step:
@@ -184,12 +187,14 @@ class Advance:
                     self._heard(state, number, answer, silent)
             case Create(attempt):
                 logger.info("%s v%d: Create %d", state.id, state.version, attempt.number)
-                replay = attempt.request.token not in fresh
-                calls.ask(attempt.number, partial(self._creating, state, attempt, replay=replay))
+                replay = attempt.request.token not in intended.tokens
+                prepares = self._creating.prepares(attempt)
+                intended.following = self._following(state, attempt, calls.ages()) if prepares else None
+                ask = partial(self._creating, state, attempt, replay=replay, following=intended.following)
+                calls.ask(attempt.number, ask)
             case LaunchReplica():
                 logger.info("%s v%d: LaunchReplica %d", state.id, state.version, step.attempt)
-                if token := self._intend(state, step):
-                    fresh.add(token)
+                self._intend(state, step, intended)
             case _:
                 logger.info("%s v%d: %s", state.id, state.version, type(step).__name__)
                 self._act(state, step)
@@ -289,36 +294,44 @@ class Advance:
         question = None if is_offline(self._environ) else question_of(state.recipe)
         return weights_of(question, self._environ) if question else None
 
-    def _intend(self, state: Deployment, step: LaunchReplica) -> Token | None:
-        # After a rollback of Redis the numbers of attempts repeat; tokens must not.
-        token = Token(f"{state.id}-{step.attempt}-{secrets.token_hex(2)}")
-        try:
-            bought, ledger = self._budgets.decide(state, step.offers, self._now())
-        except PolicyUnreadable as error:
-            self._refuse(state, str(error))
-            return None
-        if bought.refused_by is not None and self._is_given_up_for(state, step):
-            return None
-        if bought.refused_by is not None:
-            self._refuse(state, why_refused(bought.refused_by, bought.price))
-            return None
-        request = MachineRequest(
-            token=token,
+    def _following(self, state: Deployment, attempt: Attempt, asked: Mapping[int, timedelta]) -> MachineRequest | None:
+        """The next request if this one is refused for lack of capacity; None if there is none."""
+        step = if_refused(state, attempt, self._now(), asked)
+        return self._request(state, step, step.offers) if step else None
+
+    def _request(self, state: Deployment, step: LaunchReplica, offers: tuple[Offer, ...]) -> MachineRequest:
+        return MachineRequest(
+            # After a rollback of Redis the numbers of attempts repeat; tokens must not.
+            token=Token(f"{state.id}-{step.attempt}-{secrets.token_hex(2)}"),
             installation=self._us.installation,
             deployment=state.id,
             replica=step.replica,
             attempt=step.attempt,
-            offers=bought.offers,
+            offers=offers,
             boot=boot_of(state.recipe, state.name),
             expires_at=self._now() + self._machine_lease,
-            host=self._us.host if step.offers[0].cloud == "local" else "",
-            boots_within=BOOTS_WITHIN if step.offers[0].cloud != "local" else timedelta(),
+            host=self._us.host if offers[0].cloud == "local" else "",
+            boots_within=BOOTS_WITHIN if offers[0].cloud != "local" else timedelta(),
         )
-        intended = LaunchIntended(**self._stamp(), request=request, beside=step.beside)
+
+    def _intend(self, state: Deployment, step: LaunchReplica, intended: Intended) -> None:
+        try:
+            bought, ledger = self._budgets.decide(state, step.offers, self._now())
+        except PolicyUnreadable as error:
+            self._refuse(state, str(error))
+            return
+        if bought.refused_by is not None:
+            if not self._is_given_up_for(state, step):
+                self._refuse(state, why_refused(bought.refused_by, bought.price))
+            return
+        request = intended.chosen(self._request(state, step, bought.offers))
+        event = LaunchIntended(**self._stamp(), request=request, beside=step.beside)
         if ledger is None:
-            return token if self._log.append(state.id, state.version, [intended]) else None
-        # If the ledger has grown meanwhile, nothing is appended, and the step is decided again.
-        return token if self._log.intend(state.id, state.version, intended, ledger) else None
+            appended = self._log.append(state.id, state.version, [event])
+        else:  # if it has grown meanwhile, nothing is appended, and the step is decided again
+            appended = self._log.intend(state.id, state.version, event, ledger)
+        if appended:
+            intended.tokens.add(request.token)
 
     def _is_given_up_for(self, state: Deployment, step: LaunchReplica) -> bool:
         """Give up the call without an answer beside which the budgets allow nothing, if they allow it in its place."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from workers.clouds.driver import Driver, DriverError, PreparesLaunches, Refused, not_allowed
+from workers.clouds.driver import Ahead, Driver, DriverError, PreparesLaunches, Refused, not_allowed
 from workers.deployment.attempt import Attempt
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import MachineCreated, OfferRefused
@@ -29,13 +29,18 @@ class Creating:
         self._confidential = confidential
         self._stamp = stamp
 
-    def __call__(self, state: Deployment, attempt: Attempt, *, replay: bool) -> MachineCreated | OfferRefused:
-        """The cloud's answer. `replay`: the machine may exist already. Raises DriverError if the answer is unknown."""
+    def __call__(
+        self, state: Deployment, attempt: Attempt, *, replay: bool, following: MachineRequest | None = None
+    ) -> MachineCreated | OfferRefused:
+        """The cloud's answer. Raises DriverError if the answer is unknown.
+
+        `replay`: the machine may exist already. `following`: the next request if this one is refused.
+        """
         request = attempt.request
         try:
             driver = driver_of(self._drivers, attempt)
             found = driver.find(request.token, attempt.whereabouts) if replay else None
-            machine = found or driver.create(request, self._secrets(state))
+            machine = found or self._created(driver, state, attempt, following)
         except Refused as refused:
             refusals = refused.refusals or (
                 Refusal(
@@ -49,18 +54,30 @@ class Creating:
             return self._refused(state, attempt, refusals)
         return made(self._stamp(), attempt, machine)
 
+    def prepares(self, attempt: Attempt) -> bool:
+        """Whether the attempt's driver prepares the next request while this one is made."""
+        return isinstance(self._drivers.get(attempt.offer.cloud), PreparesLaunches)
+
     def finish(self) -> None:
         """Wait for what the drivers have left to threads."""
         for driver in self._drivers.values():
             if isinstance(driver, PreparesLaunches):
                 driver.finish()
 
+    def _created(
+        self, driver: Driver, state: Deployment, attempt: Attempt, following: MachineRequest | None
+    ) -> Machine:
+        secrets = self._secrets(state)
+        if isinstance(driver, PreparesLaunches):
+            same = following if following and following.offers[0].cloud == driver.cloud else None
+            driver.expect(attempt.request, Ahead(ladder=_elsewhere(state, attempt), request=same, secrets=secrets))
+        return driver.create(attempt.request, secrets)
+
     def _refused(self, state: Deployment, attempt: Attempt, refusals: tuple[Refusal, ...]) -> OfferRefused:
         """The refusal, with those of the places that turn out to be without hope for the next rungs."""
         driver, beside = driver_of(self._drivers, attempt), tuple[Refusal, ...]()
         if isinstance(driver, PreparesLaunches) and all(r.scope is not Scope.BACK_OFF for r in refusals):
-            usable = (rung.offer for rung in state.rungs if rung.usable and rung.offer.cloud == driver.cloud)
-            beside = driver.prepare(attempt.request, [o for o in usable if o.region != attempt.offer.region])
+            beside = driver.hopeless(attempt.request, _elsewhere(state, attempt))
         mask = partial(self._confidential.masked, state)
         said = [replace(r, sentence=mask(r.sentence), code=mask(r.code)) for r in (*refusals, *beside)]
         return OfferRefused(**self._stamp(), attempt=attempt.number, refusals=tuple(said), beside=len(beside))
@@ -75,6 +92,12 @@ class Creating:
             names = " and ".join(lacking)
             raise DriverError(f"The worker's environment no longer has {names}. Set it, and restart the worker.")
         return self._confidential.secrets(state) | {KEY_VARIABLE: key}
+
+
+def _elsewhere(state: Deployment, attempt: Attempt) -> tuple[Offer, ...]:
+    """The usable offers of the attempt's cloud in other regions."""
+    usable = (rung.offer for rung in state.rungs if rung.usable and rung.offer.cloud == attempt.offer.cloud)
+    return tuple(offer for offer in usable if offer.region != attempt.offer.region)
 
 
 def driver_of(drivers: Mapping[str, Driver], attempt: Attempt) -> Driver:

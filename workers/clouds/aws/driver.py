@@ -18,7 +18,7 @@ from workers.clouds.aws.errors import OUTDATED, AwsError
 from workers.clouds.aws.launch import FleetLaunch
 from workers.clouds.aws.templates import Templates
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
-from workers.clouds.driver import DriverError, Refused
+from workers.clouds.driver import Ahead, DriverError, Refused
 from workers.clouds.usability import statuses
 from workers.machines import (
     ANYWHERE,
@@ -84,8 +84,11 @@ class AwsDriver:
                 raise
         return self._seen(instance, region, request.offers)
 
-    def prepare(self, request: MachineRequest, ladder: Iterable[Offer]) -> tuple[Refusal, ...]:
-        return self._launch.prepare(request, ladder)
+    def expect(self, request: MachineRequest, ahead: Ahead) -> None:
+        self._launch.expect(request, ahead)
+
+    def hopeless(self, request: MachineRequest, ladder: Iterable[Offer]) -> tuple[Refusal, ...]:
+        return self._launch.hopeless(request, ladder)
 
     def finish(self) -> None:
         self._launch.finish()

@@ -22,7 +22,7 @@ Prepare: TypeAlias = Callable[[tuple[Offer, ...]], tuple[Refusal, ...]]
 
 
 class Groundwork:
-    """Starts the groundwork of each region once. Safe to use from several threads."""
+    """Does the groundwork of each region once. Safe to use from several threads."""
 
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
@@ -31,8 +31,12 @@ class Groundwork:
         self._regions: dict[str, Future[tuple[Refusal, ...]]] = {}
         self._told: set[str] = set()
 
-    def start(self, offers: Iterable[Offer]) -> tuple[Refusal, ...]:
-        """Start it where it has not been started. Returns, once for each region, why no launch can succeed there."""
+    @property
+    def has_begun(self) -> bool:
+        return bool(self._regions)
+
+    def begin(self, offers: Iterable[Offer]) -> None:
+        """Start it in each region where it has not been started."""
         by_region: dict[str, list[Offer]] = {}
         for offer in offers:
             by_region.setdefault(offer.region, []).append(offer)
@@ -40,7 +44,14 @@ class Groundwork:
             for region, those in by_region.items():
                 if region not in self._regions:
                     self._regions[region] = self._threads.submit(self._prepare, tuple(those))
-            untold = {region: self._regions[region] for region in by_region if region not in self._told}
+
+    def hopeless(self, offers: Iterable[Offer]) -> tuple[Refusal, ...]:
+        """Start it where it has not been started. Returns, once for each region, why no launch can succeed there."""
+        offers = tuple(offers)
+        self.begin(offers)
+        with self._lock:
+            regions = dict.fromkeys(offer.region for offer in offers)
+            untold = {region: self._regions[region] for region in regions if region not in self._told}
         wait(untold.values(), timeout=PREPARED_WITHIN)
         done = {region: future for region, future in untold.items() if future.done()}
         with self._lock:

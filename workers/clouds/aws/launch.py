@@ -3,9 +3,11 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -17,12 +19,12 @@ from workers.clouds.aws import instance as aws_instance
 from workers.clouds.aws.client import AwsClient, RegionError
 from workers.clouds.aws.errors import AwsError, refusal, refused, refused_by
 from workers.clouds.aws.groundwork import Groundwork, hopeless
-from workers.clouds.aws.network import Network, Places
+from workers.clouds.aws.network import Group, Network, Places
 from workers.clouds.aws.quota import VcpuQuotas
 from workers.clouds.aws.templates import Templates, mismatch
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
-from workers.clouds.driver import DriverError, Refused
-from workers.machines import MachineRequest
+from workers.clouds.driver import Ahead, DriverError, Refused
+from workers.machines import MachineRequest, Token
 from workers.placement.offer import Offer
 from workers.placement.refusal_codes import AWS, NOT_VISIBLE, QUOTA
 from workers.placement.refusals import Refusal, Scope
@@ -33,6 +35,8 @@ SETTLES_WITHIN = timedelta(seconds=90)  # maximum wait for an address
 LOOK_EVERY = timedelta(seconds=0.1)  # first interval; increases to the next one
 LOOK_AT_MOST_EVERY = timedelta(seconds=2)
 IMAGE_CACHED_FOR = timedelta(hours=1)
+AHEAD_AFTER = 3.0
+"""Seconds after which the first request of a ladder no longer delays the preparation of the others."""
 MAX_PORT = 65535
 VISIBLE_AFTER = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 4.0, 4.0)
 """Pauses in seconds: EC2 may neither find a new group or template nor list a new machine for some seconds."""
@@ -46,7 +50,7 @@ class _Resources(Struct, frozen=True, kw_only=True):
     """The prepared resources of a launch in a region."""
 
     places: Places
-    group: str
+    group: Group
     image: aws_fleet.Ami
 
 
@@ -61,28 +65,38 @@ class FleetLaunch:
         self._templates = Templates(api)
         self._groundwork: Groundwork | None = None
         self._prepared_for = ""
+        self._expected: dict[Token, Ahead] = {}
+        self._lock = threading.Lock()
+        """Of the three above: several replicas may be requested at once."""
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         """By region: replicas that are requested at once share the groundwork."""
         self._images: dict[tuple[str, str], tuple[float, aws_fleet.Ami]] = {}
 
-    def prepare(self, request: MachineRequest, offers: Iterable[Offer]) -> tuple[Refusal, ...]:
-        """Do the groundwork of this request for other offers, in all their regions at once. Raises nothing.
+    def expect(self, request: MachineRequest, ahead: Ahead) -> None:
+        """Prepare what follows a refusal of `request` while that is requested, as `_go_ahead` says."""
+        with self._lock:
+            self._expected[request.token] = ahead
+
+    def hopeless(self, request: MachineRequest, offers: Iterable[Offer]) -> tuple[Refusal, ...]:
+        """Do the groundwork of this request for other offers, in all their regions at once.
 
         Returns why no launch can succeed in some of the regions.
         """
-        if self._groundwork is None or self._prepared_for != request.deployment:
-            self._prepared_for = request.deployment
-            self._groundwork = Groundwork(lambda those: self._groundwork_of(request, those))
-        return self._groundwork.start(offers)
+        return self._groundwork_for(request).hopeless(offers)
+
+    def _groundwork_for(self, request: MachineRequest) -> Groundwork:
+        with self._lock:
+            if self._groundwork is None or self._prepared_for != request.deployment:
+                self._prepared_for = request.deployment
+                self._groundwork = Groundwork(lambda those: self._groundwork_of(request, those))
+            return self._groundwork
 
     def _groundwork_of(self, request: MachineRequest, offers: tuple[Offer, ...]) -> tuple[Refusal, ...]:
         region = offers[0].region
         try:
-            self._api.check_region(region)
-            with self._locks[region]:
-                fitting, too_small = self.quotas.sort(offers)
-                if fitting:
-                    self._prepared(replace(request, offers=fitting), admitted(self._environ))
+            _, too_small, resources = self._ready(replace(request, offers=offers), admitted(self._environ))
+            if resources is not None:
+                resources.group.opened.result()
         except RegionError as error:
             return (_refusal(f"{error}", "NoSuchRegion", Scope.REGION, offers),)
         except AwsError as error:
@@ -122,6 +136,44 @@ class FleetLaunch:
         """Wait until the templates are deleted."""
         self._templates.finish()
 
+    @contextmanager
+    def _meanwhile(self, request: MachineRequest) -> Iterator[None]:
+        """Prepare what is expected to follow the request: at once after a refusal, else after AHEAD_AFTER.
+
+        Most first requests are answered before that, and then cost no call in another region.
+        """
+        with self._lock:
+            ahead = self._expected.pop(request.token, None)
+        if ahead is None:
+            yield
+            return
+        pause = 0.0 if self._groundwork_for(request).has_begun else AHEAD_AFTER
+        later = threading.Timer(pause, self._go_ahead, (request, ahead))
+        later.daemon = True
+        later.start()
+        try:
+            yield
+        finally:
+            later.cancel()
+            later.join()  # `finish` deletes what it has begun
+
+    def _go_ahead(self, request: MachineRequest, ahead: Ahead) -> None:
+        """Begin the groundwork of the ladder, and make the template of the next request, so that it is one call."""
+        self._groundwork_for(request).begin(ahead.ladder)
+        following = ahead.request
+        if following is not None:
+            region = following.offers[0].region
+            make = partial(self._make_template, following, ahead.secrets)
+            self._templates.make_ahead(region, following.token, make)
+
+    def _make_template(self, request: MachineRequest, secrets: Mapping[str, str]) -> None:
+        """Raises Refused, DriverError."""
+        region = request.offers[0].region
+        _, too_small, resources = self._ready(request, admitted(self._environ))
+        if resources is None:
+            raise refused_by(too_small, request.offers)
+        self._templates.make(region, request, _template(request, resources, user_data(request, secrets)))
+
     def settled(self, region: str, instance_id: str) -> Any:
         """Wait until the instance has its address or has ended. Raises AwsError, DriverError."""
         give_up_at = time.monotonic() + SETTLES_WITHIN.total_seconds()
@@ -139,19 +191,19 @@ class FleetLaunch:
 
     def _requested(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
         sources = self._check(request)
-        if self._groundwork is not None:
-            self._groundwork.wait_for(request.offers[0].region)
-        self._api.check_region(request.offers[0].region)
-        with self._locks[request.offers[0].region]:
-            offers, too_small = self.quotas.sort(request.offers)
-        if not offers:
-            raise refused_by(too_small, request.offers)
         try:
             script = user_data(request, secrets)
         except ServingError as error:
             raise Refused(str(error), code="NotServable", scope=Scope.BUG) from error
-        with self._locks[request.offers[0].region]:
-            resources = self._prepared(request, sources)
+        with self._meanwhile(request):
+            return self._launched(request, sources, script)
+
+    def _launched(self, request: MachineRequest, sources: tuple[str, ...], script: str) -> str:
+        if self._groundwork is not None:
+            self._groundwork.wait_for(request.offers[0].region)
+        offers, too_small, resources = self._ready(request, sources)
+        if resources is None:
+            raise refused_by(too_small, request.offers)
         placed = tuple(offer for offer in offers if offer.zone in resources.places.subnets)
         if unplaced := tuple(offer for offer in offers if offer not in placed):
             too_small = (*too_small, aws_fleet.no_subnet(unplaced))
@@ -180,12 +232,39 @@ class FleetLaunch:
         except CidrsError as error:
             raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
 
-    def _prepared(self, request: MachineRequest, sources: tuple[str, ...]) -> _Resources:
+    def _ready(
+        self, request: MachineRequest, sources: tuple[str, ...]
+    ) -> tuple[tuple[Offer, ...], tuple[Refusal, ...], _Resources | None]:
+        """The offers for which the quotas suffice, the refusals of the others, and the region's resources.
+
+        The resources are None if no quota suffices. All is read at once. Raises AwsError, DriverError.
+        """
         region = request.offers[0].region
-        with ThreadPoolExecutor(2) as threads:
+        if region not in self._api.all_regions():
+            self._api.check_region(region)  # a lookup of its name would take half a minute
+        with self._locks[region], _threads(4) as threads:
+            checked = threads.submit(self._api.check_region, region)
+            sorted_ = threads.submit(self.quotas.sort, request.offers)
             image = threads.submit(self._image, region, aws_fleet.own_image(request))
-            group = self.network.group(region, request.installation, request.boot.port, sources)
-        return _Resources(places=self.network.places(region), group=group, image=image.result())
+            group = threads.submit(self._group, request, sources, sorted_)
+            checked.result()
+            fitting, too_small = sorted_.result()
+            if not fitting:
+                return (), too_small, None
+            found = group.result()
+            assert found is not None  # noqa: S101 - there are offers that fit
+            resources = _Resources(group=found, places=self.network.places(region), image=image.result())
+        return fitting, too_small, resources
+
+    def _group(
+        self, request: MachineRequest, sources: tuple[str, ...], fitting: Future[tuple[tuple[Offer, ...], Any]]
+    ) -> Group | None:
+        """The security group. It is not made where no quota suffices."""
+        where = request.offers[0].region, request.installation, request.boot.port
+        if known := self.network.known_group(*where, sources):
+            return known
+        found = self.network.look(*where)
+        return self.network.group(*where, sources, found) if fitting.result()[0] else None
 
     def _image(self, region: str, own: str | None) -> aws_fleet.Ami:
         """The recipe's `own` image, or the default one."""
@@ -211,9 +290,9 @@ class FleetLaunch:
     ) -> str:
         """Id of the instance. Raises Refused, which includes the refusals in `before`, AwsError, DriverError."""
         region = offers[0].region
-        data = aws_fleet.template(request, image=resources.image, group=resources.group, user_data=script)
+        data = _template(request, resources, script)
         fields = aws_fleet.fleet(request, offers, resources.places.subnets)
-        answer = self._create_fleet(region, request, data, fields)
+        answer = self._create_fleet(region, request, data, fields, resources.group)
         instance_id = self._made_before(region, request) if aws_fleet.is_empty(answer) else aws_fleet.launched(answer)
         if instance_id is not None:
             return instance_id
@@ -222,7 +301,9 @@ class FleetLaunch:
             self.network.forget(region)
         raise refused_by((*refusals, *before), request.offers)
 
-    def _create_fleet(self, region: str, request: MachineRequest, data: dict[str, Any], fields: dict[str, Any]) -> Any:
+    def _create_fleet(
+        self, region: str, request: MachineRequest, data: dict[str, Any], fields: dict[str, Any], group: Group
+    ) -> Any:
         """The fleet's answer. The call is repeated while EC2 does not find the group or the template.
 
         EC2 returns the same errors again for the same ClientToken, so the next call has another one, derived from the
@@ -230,9 +311,13 @@ class FleetLaunch:
         EC2 has not stored the token, so it stays. Another worker may delete the template, so it is made each time.
         """
         repeat = 0
+        made = self._templates.is_made(request.token)
         try:
             for pause in (*VISIBLE_AFTER, None):
-                self._templates.make(region, request, data)
+                if not made:
+                    self._templates.make(region, request, data)
+                made = False
+                group.opened.result()
                 fields["ClientToken"] = aws_fleet.client_token(request.token, repeat)
                 try:
                     answer = self._api.launch(region, "create_fleet", **fields)
@@ -274,6 +359,20 @@ class FleetLaunch:
             raise
         found = [instance for reservation in answer["Reservations"] for instance in reservation["Instances"]]
         return found[0] if found else None
+
+
+def _template(request: MachineRequest, resources: _Resources, script: str) -> dict[str, Any]:
+    return aws_fleet.template(request, image=resources.image, group=resources.group.id, user_data=script)
+
+
+@contextmanager
+def _threads(most: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose calls are left alone at the end: after an answer that decides, nothing waits for the others."""
+    threads = ThreadPoolExecutor(most, thread_name_prefix="region")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _refusal(sentence: str, code: str, scope: Scope, offers: tuple[Offer, ...]) -> Refusal:

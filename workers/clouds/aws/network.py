@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 from msgspec import Struct
 
-from workers.clouds.aws.client import AwsClient
+from workers.clouds.aws.client import MAX_THREADS, AwsClient
 from workers.clouds.aws.errors import AwsError
 
 LOOK_AGAIN_AFTER = timedelta(minutes=10)
@@ -25,6 +26,18 @@ class Places(Struct, frozen=True, kw_only=True):
     """Zone ids by zone name: names differ by account."""
 
 
+class Group(Struct, frozen=True, kw_only=True):
+    """A security group. A template may name it before its rules are set; a machine may not."""
+
+    id: str
+    opened: Future[None]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its rules could not be set."""
+        return self.opened.done() and self.opened.exception() is not None
+
+
 class Network:
     """Finds and makes network resources. Groups are never deleted, because a launch may be using them."""
 
@@ -32,7 +45,8 @@ class Network:
         self._api = api
         self._lock = threading.Lock()
         self._places: dict[str, tuple[float, Places]] = {}
-        self._groups: dict[tuple[str, str, int, tuple[str, ...]], tuple[float, str]] = {}
+        self._groups: dict[tuple[str, str, int, tuple[str, ...]], tuple[float, Group]] = {}
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="network")
         self._zones: dict[str, dict[str, str]] = {}
 
     def places(self, region: str) -> Places:
@@ -66,19 +80,28 @@ class Network:
                 self._zones[region] = known
         return known
 
-    def group(self, region: str, installation: str, port: int, sources: tuple[str, ...]) -> str:
-        """Id of the security group that opens `port` to `sources` only. Raises AwsError, DriverError."""
+    def look(self, region: str, installation: str, port: int) -> Any:
+        """The security group of `port`, None if there is none. Changes nothing. Raises AwsError, DriverError."""
+        with ThreadPoolExecutor(1) as threads:
+            named = threads.submit(self._named, region, _name(installation, port))
+            vpc = self.places(region).vpc
+            return next((group for group in named.result() if group["VpcId"] == vpc), None)
+
+    def known_group(self, region: str, installation: str, port: int, sources: tuple[str, ...]) -> Group | None:
+        """The group that opens `port` to `sources` only; None unless `group` has returned it recently."""
+        at, known = self._groups.get((region, installation, port, sources), (float("-inf"), None))
+        return known if known and _fresh(at) and not known.is_closed else None
+
+    def group(self, region: str, installation: str, port: int, sources: tuple[str, ...], found: Any) -> Group:
+        """The security group that opens `port` to `sources` only. Raises AwsError, DriverError.
+
+        `found`: what `look` has returned; None makes the group.
+        """
         key = (region, installation, port, sources)
-        at, known = self._groups.get(key, (float("-inf"), ""))
-        if known and _fresh(at):
-            return known
-        vpc = self.places(region).vpc
-        name = f"mixtral-{installation}-{port}"
-        found = self._found(region, vpc, name) or self._made(region, vpc, name, installation)
-        self._open(region, found, port, sources)
+        found = found or self._made(region, self.places(region).vpc, _name(installation, port), installation)
+        group = Group(id=found["GroupId"], opened=self._threads.submit(self._open, region, found, port, sources))
         with self._lock:
-            self._groups[key] = (time.monotonic(), found["GroupId"])
-        group: str = found["GroupId"]
+            self._groups[key] = (time.monotonic(), group)
         return group
 
     def forget(self, region: str) -> None:
@@ -87,10 +110,9 @@ class Network:
             self._places.pop(region, None)
             self._groups = {key: value for key, value in self._groups.items() if key[0] != region}
 
-    def _found(self, region: str, vpc: str, name: str) -> Any:
-        filters = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
-        found = self._api.pages(region, "describe_security_groups", "SecurityGroups", Filters=filters)
-        return found[0] if found else None
+    def _named(self, region: str, name: str) -> list[Any]:
+        filters = [{"Name": "group-name", "Values": [name]}]
+        return self._api.pages(region, "describe_security_groups", "SecurityGroups", Filters=filters)
 
     def _made(self, region: str, vpc: str, name: str, installation: str) -> Any:
         tags = [{"Key": "mixtral-installation", "Value": installation}]
@@ -105,7 +127,9 @@ class Network:
                 TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
             )
         except AwsError as error:
-            found = self._found(region, vpc, name) if error.code == "InvalidGroup.Duplicate" else None
+            if error.code != "InvalidGroup.Duplicate":
+                raise
+            found = next((group for group in self._named(region, name) if group["VpcId"] == vpc), None)
             if found is None:
                 raise
             return found  # another worker has made it
@@ -130,6 +154,10 @@ class Network:
 
     def _call(self, region: str, action: str, group: Any, permissions: list[Any]) -> None:
         self._api.call("ec2", region, action, GroupId=group["GroupId"], IpPermissions=permissions)
+
+
+def _name(installation: str, port: int) -> str:
+    return f"mixtral-{installation}-{port}"
 
 
 def _permission(port: int, sources: tuple[str, ...] | list[str]) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,13 @@ from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.errors import AwsError
 from workers.clouds.driver import DriverError, Refused
-from workers.machines import MachineRequest
+from workers.machines import MachineRequest, Token
 from workers.placement.refusals import Scope
 
 LEFT_OVER_AFTER = timedelta(minutes=15)
 """Age from which a template counts as left over by a crash. A launch call takes at most a minute."""
 REAP_EVERY = timedelta(minutes=10)
+MAX_AHEAD = 8  # templates that are made ahead at once
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +31,11 @@ class Templates:
         self._api = api
         self._reaped_at = float("-inf")
         self._deleting: list[threading.Thread] = []
+        self._ahead: dict[Token, tuple[str, Future[None]]] = {}
+        """By token: the region of a template that is made ahead, and the call that makes it."""
+        self._threads = ThreadPoolExecutor(MAX_AHEAD, thread_name_prefix="template")
         self._lock = threading.Lock()
-        """Of `_deleting`: several launches may end at once."""
+        """Of `_deleting` and `_ahead`: several launches may begin and end at once."""
 
     def make(self, region: str, request: MachineRequest, data: dict[str, Any]) -> None:
         """Make the template, unless it exists. Raises Refused if that is another request's, AwsError, DriverError."""
@@ -59,8 +64,29 @@ class Templates:
             thread.start()
             self._deleting = [one for one in self._deleting if one.is_alive()] + [thread]
 
+    def make_ahead(self, region: str, token: Token, make: Callable[[], None]) -> None:
+        """Make the template of a request that may follow, in a thread. `make` calls `Templates.make`."""
+        with self._lock:
+            if token not in self._ahead:
+                self._ahead[token] = (region, self._threads.submit(make))
+
+    def is_made(self, token: Token) -> bool:
+        """Whether `make_ahead` has made the request's template; waits until it has ended."""
+        with self._lock:
+            _, made = self._ahead.pop(token, (None, None))
+        if made is None:
+            return False
+        wait((made,))
+        return made.exception() is None
+
     def finish(self) -> None:
-        """Wait until no template is being deleted."""
+        """Delete the templates that were made ahead and not used, and wait until none is being deleted."""
+        with self._lock:
+            unused, self._ahead = self._ahead, {}
+        for token, (region, made) in unused.items():
+            wait((made,))
+            if not isinstance(made.exception(), Refused):
+                self.delete_later(region, aws_fleet.template_name(token))
         with self._lock:
             deleting = tuple(self._deleting)
         for thread in deleting:

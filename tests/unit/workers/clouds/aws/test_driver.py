@@ -1,7 +1,9 @@
 """The AWS driver on its stand-in: refusals, lost answers, quotas, networks, and what is wrong before any paid call."""
 
 import base64
+import contextlib
 import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +18,7 @@ from workers.clouds.aws import fleet, launch
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.aws.errors import AwsError
 from workers.clouds.aws.quotes import aws_spot
-from workers.clouds.driver import DriverError, Refused
+from workers.clouds.driver import Ahead, DriverError, Refused
 from workers.machines import Presence, Token
 from workers.placement.refusals import Scope
 
@@ -167,7 +169,7 @@ def test_groundwork_that_fails_in_a_way_of_its_own_keeps_no_refusal_from_the_log
 
     driver.api.call = strange
     assert (
-        driver.prepare(request("t", offers=batch(cloud)), [r.offer for r in rungs("aws") if r.offer.region != first])
+        driver.hopeless(request("t", offers=batch(cloud)), [r.offer for r in rungs("aws") if r.offer.region != first])
         == ()
     )
 
@@ -697,3 +699,103 @@ def test_a_disk_is_never_smaller_than_the_image_of_the_region(cloud, driver):
     driver.create(request("d-1-1", batch(cloud), boot=boot(disk_gib=8)), SECRETS)
     (volume,) = cloud.client().describe_volumes()["Volumes"]
     assert volume["Size"] == 75
+
+
+# What is prepared while a request is made
+
+
+def following(cloud, driver):
+    """Request in us-east-1, which takes until the request that is expected in us-west-2 is prepared. Returns that."""
+    expected = request("d-1-2", batch(cloud, region="us-west-2"))
+    ladder = tuple(rung.offer for rung in rungs("aws") if rung.offer.region != "us-east-1")
+    driver.expect(request("d-1-1", batch(cloud)), Ahead(ladder=ladder, request=expected, secrets=SECRETS))
+    inner = driver.api.launch
+
+    def held(*given, **fields):
+        while launch.AHEAD_AFTER == 0 and not driver._launch._templates._ahead[expected.token][1].done():
+            time.sleep(0.01)
+        return inner(*given, **fields)
+
+    driver.api.launch = held
+    with contextlib.suppress(Refused):
+        driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    driver.api.launch = inner
+    return expected
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    monkeypatch.setattr(launch, "AHEAD_AFTER", 0.0)
+
+
+def actions(cloud, region):
+    return [call["action"] for call in cloud.calls() if call["region"] == region]
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_request_that_was_expected_is_one_call(cloud, driver):
+    cloud.fault("InsufficientInstanceCapacity", region="us-east-1")
+    expected = following(cloud, driver)
+    cloud.forget_calls()
+    assert driver.create(expected, SECRETS).token == expected.token
+    driver.finish()
+    assert "CreateFleet" in actions(cloud, "us-west-2")
+    assert {"CreateLaunchTemplate", *GROUNDWORK}.isdisjoint(actions(cloud, "us-west-2"))
+    assert cloud.templates("us-west-2") == []
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_template_that_was_made_ahead_and_not_used_is_deleted(cloud, driver):
+    following(cloud, driver)
+    driver.finish()
+    assert "CreateLaunchTemplate" in actions(cloud, "us-west-2")
+    assert cloud.templates("us-east-1") == cloud.templates("us-west-2") == []
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_template_that_could_not_be_made_ahead_is_made_by_the_request(cloud, driver):
+    cloud.fault("InsufficientInstanceCapacity", region="us-east-1")
+    cloud.fault("InternalError", region="us-west-2", action="CreateLaunchTemplate")
+    expected = following(cloud, driver)
+    cloud.mend()
+    cloud.forget_calls()
+    assert driver.create(expected, SECRETS).token == expected.token
+    assert len(cloud.launches()) == 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_nothing_is_made_ahead_where_no_launch_can_succeed(cloud, driver):
+    cloud.quota("L-417A185B", 0, region="us-west-2")
+    following(cloud, driver)
+    driver.finish()
+    while any(thread.name.startswith("region") for thread in threading.enumerate()):
+        time.sleep(0.01)
+    made = {"CreateLaunchTemplate", "CreateSecurityGroup", "DeleteLaunchTemplate"}
+    assert made.isdisjoint(actions(cloud, "us-west-2"))
+
+
+def test_a_request_that_is_answered_soon_prepares_nothing(cloud, driver):
+    following(cloud, driver)
+    driver.finish()
+    assert actions(cloud, "us-west-2") == []
+
+
+def test_no_machine_is_requested_while_the_rules_of_its_group_cannot_be_set(cloud, driver):
+    cloud.fault("UnauthorizedOperation", action="AuthorizeSecurityGroupIngress")
+    error = refused(driver, request("d-1-1", batch(cloud)))
+    assert error.code == "UnauthorizedOperation"
+    assert cloud.launches() == []
+    cloud.mend()
+    assert driver.create(request("d-1-2", batch(cloud)), SECRETS)
+
+
+def test_the_template_is_made_while_the_rules_of_a_new_group_are_set(cloud, driver):
+    slow = 0.5 * PATIENCE
+    for action in ("AuthorizeSecurityGroupIngress", "CreateLaunchTemplate"):
+        cloud.fault("slow", action=action, seconds=slow)
+    counting = AtOnce(driver.api.call)
+    driver.api.call = lambda service, region, action, **fields: (
+        counting if action in ("authorize_security_group_ingress", "create_launch_template") else counting._call
+    )(service, region, action, **fields)
+    driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    assert counting.most == 2
