@@ -23,6 +23,10 @@ DEEDS = (3, 6)
 """Number of deeds between two measurements."""
 PAUSES = (0.2, 2.0)
 ACKED_WITHIN = 60.0
+REDIS_AWAY = 15.0
+"""Seconds after a SIGKILL of Valkey in which a command may fail after its acknowledgement."""
+TOLD_WITHIN = 4.0
+"""Seconds after an acknowledgement in which the bot says that a command failed, also if Slack's answers are late."""
 EPOCH = 30 * 60.0
 """In its first quarter, the long-lived processes are killed too; then they grow older. Seconds."""
 SAMPLES = 3
@@ -71,6 +75,7 @@ class Soak:
         self.book = Book()
         self.outcome = Outcome(seed=seed)
         self.number = 0
+        self.redis_died_at = float("-inf")
         self.done = []
         """What was done last, for the message of a failure."""
 
@@ -111,6 +116,8 @@ class Soak:
         chosen = self.rng.choice(self.rng.choice(kinds))
         self.note(chosen.name)
         chosen.act(self.line, self.person, self.rng)
+        if chosen.name == "SIGKILL of Valkey":
+            self.redis_died_at = time.monotonic()
         self.outcome.disturbed[chosen.name] += 1
 
     def come_to_rest(self):
@@ -159,10 +166,17 @@ class Soak:
         try:
             before = len(self.person.ephemerals(GENERAL))
             acked = act()["acked"]
-            said = [words(m) for m in self.person.ephemerals(GENERAL)[before:]]
+            until = time.monotonic() + (TOLD_WITHIN if time.monotonic() - self.redis_died_at < REDIS_AWAY else 0.0)
+            while not (failed := self.failures(before)) and time.monotonic() < until:
+                self.pause(0.1)
         except (httpx.HTTPError, AssertionError):
             return False
-        return acked and not any("Redis" in text or "incident" in text for text in said)
+        return acked and not failed
+
+    def failures(self, before):
+        """What the bot has said of commands that failed, in the person's private messages after the first `before`."""
+        said = [words(m) for m in self.person.ephemerals(GENERAL)[before:]]
+        return [text for text in said if "Redis" in text or "incident" in text]
 
     def question(self, name, text, channel):
         ts = self.person.say(channel, f"@mixtral {name}: {text}?")
