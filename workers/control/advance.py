@@ -126,14 +126,17 @@ class Advance:
 
     def __call__(self, deployment: DeploymentId) -> None:
         """Take the deployment's lease, unless it is held, and do steps until `Wait`. Raises DriverError, RedisError."""
+        try:
+            self._advance(deployment)
+        finally:
+            self._creating.finish()  # after the lease: an end that is requested meanwhile is not delayed by it
+
+    def _advance(self, deployment: DeploymentId) -> None:
         while True:
             with Lease(self._redis, f"d:{deployment}", self._control_lease).held() as free:
                 if not free:
                     return  # the holder of the lease compares the log's version after its release
-                try:
-                    state, unanswered = self._settle(deployment)
-                finally:
-                    self._creating.finish()
+                state, unanswered = self._settle(deployment)
             if state is not None:
                 self._leave(state)
             if unanswered is not None:
@@ -160,7 +163,7 @@ class Advance:
     def _settle(self, deployment: DeploymentId) -> tuple[Deployment | None, DriverError | None]:
         """Do steps until `Wait` without an open call. Returns the state, and the first error of a place."""
         state = fold(deployment, self._log.read(deployment))
-        calls, intended = self._calls(), Intended()
+        calls, intended = self._calls(), Intended(self._machine_lease)
         silent: dict[int, DriverError] = {}
         while state is not None:
             now, ages = self._now(), calls.ages()
@@ -297,7 +300,13 @@ class Advance:
     def _following(self, state: Deployment, attempt: Attempt, asked: Mapping[int, timedelta]) -> MachineRequest | None:
         """The next request if this one is refused for lack of capacity; None if there is none."""
         step = if_refused(state, attempt, self._now(), asked)
-        return self._request(state, step, step.offers) if step else None
+        if step is None:
+            return None
+        try:
+            bought, _ = self._budgets.decide(state, step.offers, self._now(), without=attempt.number)
+        except PolicyUnreadable:
+            return None
+        return self._request(state, step, bought.offers) if bought.refused_by is None else None
 
     def _request(self, state: Deployment, step: LaunchReplica, offers: tuple[Offer, ...]) -> MachineRequest:
         return MachineRequest(

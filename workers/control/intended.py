@@ -13,7 +13,9 @@ EXPECTED_FOR = timedelta(minutes=1)
 class Intended:
     """Kept in memory only: another process looks for the machine of each intent before it requests one."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: timedelta) -> None:
+        """`lease`: that of a new machine."""
+        self._expected_for = min(EXPECTED_FOR, lease / 10)
         self.tokens: set[Token] = set()
         """Of the intents that this run has appended: no machine of them exists before it requests one."""
         self.following: MachineRequest | None = None
@@ -25,7 +27,7 @@ class Intended:
         It is returned once: a token is used for one intent.
         """
         expected, self.following = self.following, None
-        if expected is None or not timedelta() <= needed.expires_at - expected.expires_at <= EXPECTED_FOR:
+        if expected is None or not timedelta() <= needed.expires_at - expected.expires_at <= self._expected_for:
             return needed
         same = replace(needed, token=expected.token, expires_at=expected.expires_at) == expected
         return expected if same else needed

@@ -19,6 +19,12 @@ from workers.settings_table import DEFAULTS
 HOME_REGION = DEFAULTS["AWS_DEFAULT_REGION"]
 MAX_THREADS = 16  # for calls in several regions
 PAGE = 200  # items of a page
+ENABLED_ALWAYS = frozenset((
+    "us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1",
+    "eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1", "eu-north-1",
+    "ap-south-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-southeast-1", "ap-southeast-2",
+))  # fmt: skip
+"""Regions that an account cannot disable. Source: AWS, Regions and Availability Zones."""
 REGIONS_CACHED_FOR = timedelta(hours=1)
 
 T = TypeVar("T")

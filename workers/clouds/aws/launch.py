@@ -3,12 +3,12 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from workers.clouds.admitted import admitted
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws import instance as aws_instance
-from workers.clouds.aws.client import AwsClient, RegionError
+from workers.clouds.aws.client import ENABLED_ALWAYS, AwsClient, RegionError
 from workers.clouds.aws.errors import AwsError, refusal, refused, refused_by
 from workers.clouds.aws.groundwork import Groundwork, hopeless
 from workers.clouds.aws.network import Group, Network, Places
@@ -35,8 +35,8 @@ SETTLES_WITHIN = timedelta(seconds=90)  # maximum wait for an address
 LOOK_EVERY = timedelta(seconds=0.1)  # first interval; increases to the next one
 LOOK_AT_MOST_EVERY = timedelta(seconds=2)
 IMAGE_CACHED_FOR = timedelta(hours=1)
-AHEAD_AFTER = 3.0
-"""Seconds after which the first request of a ladder no longer delays the preparation of the others."""
+SLOW = 1.5
+"""Seconds that one read takes on a slow AWS, on which all regions are prepared before the first refusal."""
 MAX_PORT = 65535
 VISIBLE_AFTER = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 4.0, 4.0)
 """Pauses in seconds: EC2 may neither find a new group or template nor list a new machine for some seconds."""
@@ -52,6 +52,10 @@ class _Resources(Struct, frozen=True, kw_only=True):
     places: Places
     group: Group
     image: aws_fleet.Ami
+
+
+_Ready: TypeAlias = tuple[tuple[Offer, ...], tuple[Refusal, ...], _Resources | None]
+"""The offers for which the quotas suffice, the refusals of the others, and the region's resources."""
 
 
 class FleetLaunch:
@@ -73,7 +77,7 @@ class FleetLaunch:
         self._images: dict[tuple[str, str], tuple[float, aws_fleet.Ami]] = {}
 
     def expect(self, request: MachineRequest, ahead: Ahead) -> None:
-        """Prepare what follows a refusal of `request` while that is requested, as `_go_ahead` says."""
+        """Prepare what follows a refusal of `request` while that is requested, as `_ready_beside` says."""
         with self._lock:
             self._expected[request.token] = ahead
 
@@ -136,43 +140,20 @@ class FleetLaunch:
         """Wait until the templates are deleted."""
         self._templates.finish()
 
-    @contextmanager
-    def _meanwhile(self, request: MachineRequest) -> Iterator[None]:
-        """Prepare what is expected to follow the request: at once after a refusal, else after AHEAD_AFTER.
-
-        Most first requests are answered before that, and then cost no call in another region.
-        """
-        with self._lock:
-            ahead = self._expected.pop(request.token, None)
-        if ahead is None:
-            yield
-            return
-        pause = 0.0 if self._groundwork_for(request).has_begun else AHEAD_AFTER
-        later = threading.Timer(pause, self._go_ahead, (request, ahead))
-        later.daemon = True
-        later.start()
-        try:
-            yield
-        finally:
-            later.cancel()
-            later.join()  # `finish` deletes what it has begun
-
     def _go_ahead(self, request: MachineRequest, ahead: Ahead) -> None:
         """Begin the groundwork of the ladder, and make the template of the next request, so that it is one call."""
         self._groundwork_for(request).begin(ahead.ladder)
         following = ahead.request
         if following is not None:
-            region = following.offers[0].region
-            make = partial(self._make_template, following, ahead.secrets)
-            self._templates.make_ahead(region, following.token, make)
+            data = partial(self._template_ahead, following, ahead.secrets)
+            self._templates.make_ahead(following.offers[0].region, following, data)
 
-    def _make_template(self, request: MachineRequest, secrets: Mapping[str, str]) -> None:
-        """Raises Refused, DriverError."""
-        region = request.offers[0].region
+    def _template_ahead(self, request: MachineRequest, secrets: Mapping[str, str]) -> dict[str, Any]:
+        """Raises Refused, ServingError, CidrsError, DriverError."""
         _, too_small, resources = self._ready(request, admitted(self._environ))
         if resources is None:
             raise refused_by(too_small, request.offers)
-        self._templates.make(region, request, _template(request, resources, user_data(request, secrets)))
+        return _template(request, resources, user_data(request, secrets))
 
     def settled(self, region: str, instance_id: str) -> Any:
         """Wait until the instance has its address or has ended. Raises AwsError, DriverError."""
@@ -190,18 +171,16 @@ class FleetLaunch:
             pause = min(pause * 1.5, LOOK_AT_MOST_EVERY)
 
     def _requested(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
+        with self._lock:
+            ahead = self._expected.pop(request.token, None)
         sources = self._check(request)
         try:
             script = user_data(request, secrets)
         except ServingError as error:
             raise Refused(str(error), code="NotServable", scope=Scope.BUG) from error
-        with self._meanwhile(request):
-            return self._launched(request, sources, script)
-
-    def _launched(self, request: MachineRequest, sources: tuple[str, ...], script: str) -> str:
         if self._groundwork is not None:
             self._groundwork.wait_for(request.offers[0].region)
-        offers, too_small, resources = self._ready(request, sources)
+        offers, too_small, resources = self._ready_beside(request, sources, ahead)
         if resources is None:
             raise refused_by(too_small, request.offers)
         placed = tuple(offer for offer in offers if offer.zone in resources.places.subnets)
@@ -232,23 +211,36 @@ class FleetLaunch:
         except CidrsError as error:
             raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
 
-    def _ready(
-        self, request: MachineRequest, sources: tuple[str, ...]
-    ) -> tuple[tuple[Offer, ...], tuple[Refusal, ...], _Resources | None]:
-        """The offers for which the quotas suffice, the refusals of the others, and the region's resources.
+    def _ready_beside(self, request: MachineRequest, sources: tuple[str, ...], ahead: Ahead | None) -> _Ready:
+        """`_ready`. What follows is prepared beside the request after a refusal, or if AWS is slow.
 
-        The resources are None if no quota suffices. All is read at once. Raises AwsError, DriverError.
+        Otherwise a launch that is not refused makes no call in another region.
         """
+        if ahead is None:
+            return self._ready(request, sources)
+        go_ahead = partial(self._go_ahead, request, ahead)
+        if not self._groundwork_for(request).has_begun:
+            return self._ready(request, sources, if_slow=go_ahead)
+        go_ahead()
+        return self._ready(request, sources)
+
+    def _ready(
+        self, request: MachineRequest, sources: tuple[str, ...], *, if_slow: Callable[[], None] = lambda: None
+    ) -> _Ready:
+        """All is read at once. The resources are None if no quota suffices. Raises AwsError, DriverError."""
         region = request.offers[0].region
-        if region not in self._api.all_regions():
-            self._api.check_region(region)  # a lookup of its name would take half a minute
+        if region not in ENABLED_ALWAYS:
+            self._api.check_region(region)  # calls in it might fail as if the credentials were wrong
         with self._locks[region], _threads(4) as threads:
+            began = time.monotonic()
             checked = threads.submit(self._api.check_region, region)
             sorted_ = threads.submit(self.quotas.sort, request.offers)
             image = threads.submit(self._image, region, aws_fleet.own_image(request))
             group = threads.submit(self._group, request, sources, sorted_)
             checked.result()
             fitting, too_small = sorted_.result()
+            if time.monotonic() - began > SLOW:
+                if_slow()
             if not fitting:
                 return (), too_small, None
             found = group.result()
@@ -311,7 +303,7 @@ class FleetLaunch:
         EC2 has not stored the token, so it stays. Another worker may delete the template, so it is made each time.
         """
         repeat = 0
-        made = self._templates.is_made(request.token)
+        made = self._templates.is_made(request)
         try:
             for pause in (*VISIBLE_AFTER, None):
                 if not made:

@@ -2,14 +2,15 @@
 
 import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from msgspec import Struct
 
-from workers.clouds.aws.client import MAX_THREADS, AwsClient
+from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.errors import AwsError
 
 LOOK_AGAIN_AFTER = timedelta(minutes=10)
@@ -46,7 +47,6 @@ class Network:
         self._lock = threading.Lock()
         self._places: dict[str, tuple[float, Places]] = {}
         self._groups: dict[tuple[str, str, int, tuple[str, ...]], tuple[float, Group]] = {}
-        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="network")
         self._zones: dict[str, dict[str, str]] = {}
 
     def places(self, region: str) -> Places:
@@ -81,7 +81,13 @@ class Network:
         return known
 
     def look(self, region: str, installation: str, port: int) -> Any:
-        """The security group of `port`, None if there is none. Changes nothing. Raises AwsError, DriverError."""
+        """The security group of `port`, None if there is none. Changes nothing. Raises AwsError, DriverError.
+
+        Waits while rules for other sources are being set: those that it does not see would stay.
+        """
+        with self._lock:
+            known = [group for (*where, _), (_, group) in self._groups.items() if where == [region, installation, port]]
+        wait([group.opened for group in known])
         with ThreadPoolExecutor(1) as threads:
             named = threads.submit(self._named, region, _name(installation, port))
             vpc = self.places(region).vpc
@@ -99,7 +105,8 @@ class Network:
         """
         key = (region, installation, port, sources)
         found = found or self._made(region, self.places(region).vpc, _name(installation, port), installation)
-        group = Group(id=found["GroupId"], opened=self._threads.submit(self._open, region, found, port, sources))
+        with _one_thread() as thread:
+            group = Group(id=found["GroupId"], opened=thread.submit(self._open, region, found, port, sources))
         with self._lock:
             self._groups[key] = (time.monotonic(), group)
         return group
@@ -154,6 +161,16 @@ class Network:
 
     def _call(self, region: str, action: str, group: Any, permissions: list[Any]) -> None:
         self._api.call("ec2", region, action, GroupId=group["GroupId"], IpPermissions=permissions)
+
+
+@contextmanager
+def _one_thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread whose call is not waited for."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="group")
+    try:
+        yield thread
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _name(installation: str, port: int) -> str:

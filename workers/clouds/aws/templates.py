@@ -5,9 +5,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
 
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws.client import AwsClient
@@ -19,9 +20,23 @@ from workers.placement.refusals import Scope
 LEFT_OVER_AFTER = timedelta(minutes=15)
 """Age from which a template counts as left over by a crash. A launch call takes at most a minute."""
 REAP_EVERY = timedelta(minutes=10)
-MAX_AHEAD = 8  # templates that are made ahead at once
+FINISHED_WITHIN = 10.0
+"""Seconds that the end of a search waits for the deletion of its templates. One that takes longer is reaped."""
 
 logger = logging.getLogger(__name__)
+
+
+class _Ahead(Struct, kw_only=True):
+    """A template that is made before its request. The lock of Templates decides between `begun` and `abandoned`."""
+
+    region: str
+    fingerprint: str
+    """Of the request: another one with the same token does not use it."""
+    begun: bool = False
+    """Whether the call that makes it may have been made."""
+    abandoned: bool = False
+    made: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 class Templates:
@@ -31,9 +46,7 @@ class Templates:
         self._api = api
         self._reaped_at = float("-inf")
         self._deleting: list[threading.Thread] = []
-        self._ahead: dict[Token, tuple[str, Future[None]]] = {}
-        """By token: the region of a template that is made ahead, and the call that makes it."""
-        self._threads = ThreadPoolExecutor(MAX_AHEAD, thread_name_prefix="template")
+        self._ahead: dict[Token, _Ahead] = {}
         self._lock = threading.Lock()
         """Of `_deleting` and `_ahead`: several launches may begin and end at once."""
 
@@ -57,40 +70,69 @@ class Templates:
             if not is_missing(error):
                 logger.warning("the launch template %s in %s will be deleted later: %s", name, region, error)
 
-    def delete_later(self, region: str, name: str) -> None:
+    def delete_later(self, region: str, name: str, *, after: threading.Event | None = None) -> None:
         """Delete a template in a thread, because nothing waits for it. `finish` waits."""
-        thread = threading.Thread(target=self.delete, args=(region, name), name="template", daemon=True)
+
+        def delete() -> None:
+            if after is not None:
+                after.wait()
+            self.delete(region, name)
+
+        thread = threading.Thread(target=delete, name="template", daemon=True)
         with self._lock:
             thread.start()
             self._deleting = [one for one in self._deleting if one.is_alive()] + [thread]
 
-    def make_ahead(self, region: str, token: Token, make: Callable[[], None]) -> None:
-        """Make the template of a request that may follow, in a thread. `make` calls `Templates.make`."""
-        with self._lock:
-            if token not in self._ahead:
-                self._ahead[token] = (region, self._threads.submit(make))
+    def make_ahead(self, region: str, request: MachineRequest, data: Callable[[], dict[str, Any]]) -> None:
+        """Make the template of a request that may follow, in a thread. `data` returns what `make` takes, and may raise.
 
-    def is_made(self, token: Token) -> bool:
-        """Whether `make_ahead` has made the request's template; waits until it has ended."""
+        A failure is logged: the request makes the template itself.
+        """
+        ahead = _Ahead(region=region, fingerprint=aws_fleet.fingerprint(request))
         with self._lock:
-            _, made = self._ahead.pop(token, (None, None))
-        if made is None:
+            if request.token in self._ahead:
+                return
+            self._ahead[request.token] = ahead
+        threading.Thread(
+            target=self._make_ahead, args=(ahead, request, data), name=f"ahead {region}", daemon=True
+        ).start()
+
+    def _make_ahead(self, ahead: _Ahead, request: MachineRequest, data: Callable[[], dict[str, Any]]) -> None:
+        try:
+            found = data()
+            with self._lock:
+                ahead.begun = not ahead.abandoned
+            if ahead.begun:
+                self.make(ahead.region, request, found)
+                ahead.made = True
+        except Exception as error:  # noqa: BLE001 - nothing depends on it
+            logger.info("the launch template of %s is not made ahead: %r", request.token, error)
+        finally:
+            ahead.ended.set()
+
+    def is_made(self, request: MachineRequest) -> bool:
+        """Whether `make_ahead` has made this request's template; waits until that has ended."""
+        with self._lock:
+            ahead = self._ahead.pop(request.token, None)
+        if ahead is None or ahead.fingerprint != aws_fleet.fingerprint(request):
             return False
-        wait((made,))
-        return made.exception() is None
+        ahead.ended.wait()
+        return ahead.made
 
     def finish(self) -> None:
-        """Delete the templates that were made ahead and not used, and wait until none is being deleted."""
+        """Delete the templates that were made ahead and not used; wait for deletions, at most FINISHED_WITHIN."""
         with self._lock:
             unused, self._ahead = self._ahead, {}
-        for token, (region, made) in unused.items():
-            wait((made,))
-            if not isinstance(made.exception(), Refused):
-                self.delete_later(region, aws_fleet.template_name(token))
+            for ahead in unused.values():
+                ahead.abandoned = True
+        for token, ahead in unused.items():
+            if ahead.begun:
+                self.delete_later(ahead.region, aws_fleet.template_name(token), after=ahead.ended)
+        until = time.monotonic() + FINISHED_WITHIN
         with self._lock:
             deleting = tuple(self._deleting)
         for thread in deleting:
-            thread.join()
+            thread.join(max(until - time.monotonic(), 0.0))
 
     def reap(self, installation: str, regions: Iterable[str]) -> None:
         """Delete templates older than LEFT_OVER_AFTER, at most once in REAP_EVERY."""

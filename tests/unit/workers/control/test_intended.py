@@ -19,7 +19,7 @@ def needed(**changes):
 
 @pytest.fixture
 def intended():
-    intended = Intended()
+    intended = Intended(timedelta(hours=24))
     intended.following = EXPECTED
     return intended
 
@@ -50,3 +50,10 @@ def test_it_is_used_once(intended):
 def test_another_request_keeps_its_own_token_and_the_expected_one_is_forgotten(intended, changes):
     assert intended.chosen(needed(**changes)) == needed(**changes)
     assert intended.following is None
+
+
+def test_a_request_that_would_shorten_a_short_lease_is_not_used():
+    intended = Intended(timedelta(seconds=40))
+    intended.following = EXPECTED
+    later = needed(expires_at=NOW + timedelta(seconds=5))
+    assert intended.chosen(later) == later

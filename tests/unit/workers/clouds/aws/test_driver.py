@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.aws import AwsCloud
@@ -712,8 +713,8 @@ def following(cloud, driver):
     inner = driver.api.launch
 
     def held(*given, **fields):
-        while launch.AHEAD_AFTER == 0 and not driver._launch._templates._ahead[expected.token][1].done():
-            time.sleep(0.01)
+        if (ahead := driver._launch._templates._ahead.get(expected.token)) is not None:
+            ahead.ended.wait()
         return inner(*given, **fields)
 
     driver.api.launch = held
@@ -724,15 +725,16 @@ def following(cloud, driver):
 
 
 @pytest.fixture
-def eager(monkeypatch):
-    monkeypatch.setattr(launch, "AHEAD_AFTER", 0.0)
+def slow(monkeypatch):
+    """Any time that the reads of a region take counts as that of a slow AWS."""
+    monkeypatch.setattr(launch, "SLOW", 0.0)
 
 
 def actions(cloud, region):
     return [call["action"] for call in cloud.calls() if call["region"] == region]
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("slow")
 def test_the_request_that_was_expected_is_one_call(cloud, driver):
     cloud.fault("InsufficientInstanceCapacity", region="us-east-1")
     expected = following(cloud, driver)
@@ -744,7 +746,7 @@ def test_the_request_that_was_expected_is_one_call(cloud, driver):
     assert cloud.templates("us-west-2") == []
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("slow")
 def test_a_template_that_was_made_ahead_and_not_used_is_deleted(cloud, driver):
     following(cloud, driver)
     driver.finish()
@@ -752,7 +754,7 @@ def test_a_template_that_was_made_ahead_and_not_used_is_deleted(cloud, driver):
     assert cloud.templates("us-east-1") == cloud.templates("us-west-2") == []
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("slow")
 def test_a_template_that_could_not_be_made_ahead_is_made_by_the_request(cloud, driver):
     cloud.fault("InsufficientInstanceCapacity", region="us-east-1")
     cloud.fault("InternalError", region="us-west-2", action="CreateLaunchTemplate")
@@ -763,7 +765,7 @@ def test_a_template_that_could_not_be_made_ahead_is_made_by_the_request(cloud, d
     assert len(cloud.launches()) == 1
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("slow")
 def test_nothing_is_made_ahead_where_no_launch_can_succeed(cloud, driver):
     cloud.quota("L-417A185B", 0, region="us-west-2")
     following(cloud, driver)
@@ -774,7 +776,8 @@ def test_nothing_is_made_ahead_where_no_launch_can_succeed(cloud, driver):
     assert made.isdisjoint(actions(cloud, "us-west-2"))
 
 
-def test_a_request_that_is_answered_soon_prepares_nothing(cloud, driver):
+def test_on_a_quick_aws_a_request_that_is_not_refused_makes_no_call_elsewhere(cloud, driver, monkeypatch):
+    monkeypatch.setattr(launch, "SLOW", 600.0)
     following(cloud, driver)
     driver.finish()
     assert actions(cloud, "us-west-2") == []
@@ -799,3 +802,87 @@ def test_the_template_is_made_while_the_rules_of_a_new_group_are_set(cloud, driv
     )(service, region, action, **fields)
     driver.create(request("d-1-1", batch(cloud)), SECRETS)
     assert counting.most == 2
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_region_that_does_not_answer_keeps_the_end_of_a_search_for_no_time(cloud, driver):
+    """Its template is not begun, so there is none to delete."""
+    held = threading.Event()
+    inner = driver.api.call
+
+    def call(service, region, action, **fields):
+        if region == "us-west-2":
+            held.wait()
+        return inner(service, region, action, **fields)
+
+    driver.api.call = call
+    expected = request("d-1-2", batch(cloud, region="us-west-2"))
+    driver.expect(request("d-1-1", batch(cloud)), Ahead(ladder=(), request=expected, secrets=SECRETS))
+    driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    ahead = driver._launch._templates._ahead[expected.token]
+    driver.finish()
+    assert not ahead.ended.is_set()
+    held.set()
+    ahead.ended.wait()
+    assert "CreateLaunchTemplate" not in actions(cloud, "us-west-2")
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_template_that_was_made_ahead_for_another_request_is_not_used(cloud, driver):
+    """Two requests have the same token by chance: no machine is made with the content of the other one."""
+    cloud.fault("InsufficientInstanceCapacity", region="us-east-1")
+    expected = following(cloud, driver)
+    error = refused(driver, replace(expected, replica=7))
+    assert error.code == "IdempotentParameterMismatch"
+    assert instances(cloud, "us-west-2") == []
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_template_that_was_made_ahead_and_has_vanished_is_made_again(cloud, driver):
+    cloud.fault("InsufficientInstanceCapacity", region="us-east-1")
+    expected = following(cloud, driver)
+    (made,) = cloud.templates("us-west-2")
+    cloud.client(region="us-west-2").delete_launch_template(LaunchTemplateName=made["LaunchTemplateName"])
+    machine = driver.create(expected, SECRETS)
+    assert [found["InstanceId"] for found in instances(cloud, "us-west-2")] == [machine.id]
+
+
+def test_a_region_whose_group_cannot_be_opened_is_without_hope(cloud, driver):
+    cloud.fault("InsufficientInstanceCapacity", region="us-east-1")
+    cloud.fault("UnauthorizedOperation", region="us-west-2", action="AuthorizeSecurityGroupIngress")
+    (hopeless,) = driver.hopeless(request("d-1-1", batch(cloud)), batch(cloud, region="us-west-2"))
+    assert hopeless.code == "UnauthorizedOperation"
+
+
+def test_rules_for_sources_that_have_changed_meanwhile_are_closed(cloud, driver):
+    """The rules for the former ones are still being set when those for the new ones are."""
+    slowly, inner = threading.Event(), driver.api.call
+
+    def call(service, region, action, **fields):
+        if action == "authorize_security_group_ingress" and "203.0.113.0/24" in str(fields):
+            slowly.wait()
+        return inner(service, region, action, **fields)
+
+    driver.api.call = call
+    network = driver._launch.network
+    where = "us-east-1", "i-test", 8000
+    former = network.group(*where, ("203.0.113.0/24",), None)
+    threading.Timer(0.3, slowly.set).start()
+    network.group(*where, ("198.51.100.0/24",), network.look(*where)).opened.result()
+    former.opened.result()
+    assert opened(cloud, "mixtral-i-test-8000") == (1, {("tcp", 8000, 8000, "198.51.100.0/24")})
+
+
+def test_a_region_that_is_not_enabled_is_asked_nothing(cloud, driver):
+    """Its calls would fail as if the credentials were wrong, and those would be read again."""
+    elsewhere = tuple(replace(offer, region="me-south-1") for offer in batch(cloud))
+    error = refused(driver, request("d-1-1", elsewhere))
+    assert error.code == "NoSuchRegion"
+    assert actions(cloud, "me-south-1") == []
+
+
+def test_what_was_expected_of_a_request_that_no_call_can_satisfy_is_forgotten(cloud, driver):
+    asked = request("d-1-1", batch(cloud), boot=boot(port=70_000))
+    driver.expect(asked, Ahead(ladder=(), secrets=SECRETS))
+    refused(driver, asked)
+    assert driver._launch._expected == {}
