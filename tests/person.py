@@ -20,6 +20,9 @@ GENERAL = "C0GENERAL01"
 MIXTRAL = "C0MIXTRAL01"
 RANDOM = "C0RANDOM001"
 
+SHOWN_WITHIN = 8.0
+"""Seconds after which a person no longer waits for a question: Slack's answers may be late, and a fallback follows."""
+
 
 class Refused(AssertionError):
     """The page's API refused the call."""
@@ -71,23 +74,29 @@ class Person:
         return self._must("/page/send", channel=channel, text=text)
 
     def end(self, channel: str, name: str) -> JSON:
-        """Type `/mixtral down NAME`, and press the button of the question. Returns {ok, acked} as `command` does.
+        """Type `/mixtral down NAME`, and press the button of the question. Returns {ok, acked, pressed}.
 
-        Not acked: no modal opened, or it shows why the end was not stored.
+        Not acked: no modal opened and nothing was said, a button asks instead, or the modal shows why the end was not
+        stored.
         """
         before = len(self.ephemerals(channel))
         typed = self.command(channel, f"/mixtral down {name}")
+        until = time.monotonic() + SHOWN_WITHIN
+        while not (self.modals() or self.ephemerals(channel)[before:]):
+            if not typed["acked"] or time.monotonic() > until:
+                return typed | {"acked": False, "pressed": False}
+            time.sleep(0.05)
         for view in self.modals():
             if view["callback_id"] == "end_deployment" and view["title"]["text"].rstrip("…") in f"End {name}?":
                 done = self.submit(view, {})
                 failed = [shown for shown in self.modals() if shown["id"] == view["id"]]  # it shows the cause instead
                 for shown in failed:
                     self.dismiss(shown)
-                return typed | {"acked": typed["acked"] and done["ok"] and not failed}
+                return typed | {"acked": typed["acked"] and done["ok"] and not failed, "pressed": True}
         unasked = [
             m for m in self.ephemerals(channel)[before:] if any(b["type"] == "actions" for b in m.get("blocks") or ())
         ]
-        return typed | {"acked": typed["acked"] and not unasked}
+        return typed | {"acked": typed["acked"] and not unasked, "pressed": False}
 
     def say(self, channel: str, text: str, thread_ts: str | None = None, *, age: float = 0.0) -> str:
         """Post a message (a name such as @mixtral becomes a mention). Returns its ts.

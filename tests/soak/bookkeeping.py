@@ -31,6 +31,17 @@ class Book(Struct, kw_only=True):
     questions: list[Posted] = []
 
 
+def is_running(redis, name):
+    """Whether the deployment may still be ended; True if Redis does not say."""
+    log = Log(redis)
+    try:
+        id_ = log.names().get(name)
+        state = fold(id_, log.read(id_)) if id_ else None
+    except RedisError:
+        return True
+    return state is not None and state.stopped_by is None and state.ended is None
+
+
 def differences(line, redis, book):
     """How logs and clouds differ from what is wanted, as sentences; none if they agree."""
     log = Log(redis)

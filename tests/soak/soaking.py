@@ -14,7 +14,7 @@ from tests.load import Target, ask
 from tests.patience import PATIENCE
 from tests.person import GENERAL, MIXTRAL, Person, words
 from tests.soak import disturbances, footprint
-from tests.soak.bookkeeping import Book, Posted, differences, never_acknowledged, wrong_answers, wrong_cards
+from tests.soak.bookkeeping import Book, Posted, differences, is_running, never_acknowledged, wrong_answers, wrong_cards
 from tests.soak.deeds import STANDING, Ask, Down, Launch, Scale, after, next_deed
 
 SETTLES_WITHIN = 80.0
@@ -159,7 +159,14 @@ class Soak:
         return self.accepted(lambda: self.person.command(GENERAL, f"/mixtral {text}"))
 
     def ended(self, name):
-        return self.accepted(lambda: self.person.end(GENERAL, name))
+        """Pressed, or refused because it has ended: a note of another command is no answer."""
+        done = {}
+
+        def end():
+            done.update(self.person.end(GENERAL, name))
+            return done
+
+        return self.accepted(end) and (done["pressed"] or not is_running(self.redis, name))
 
     def accepted(self, act):
         """Whether it is acknowledged, and the bot has not said that it failed: a person would repeat it then."""
