@@ -154,6 +154,7 @@ class Store:
         context: Any = SimpleNamespace(
             deployments=Deployments(self.redis, lambda _: None, {}),
             sight=SimpleNamespace(of=lambda viewer, deployments: deployments),
+            admins=frozenset(),
             now=lambda: datetime.now(UTC),
         )
         command, caller = Status(name=None), Caller(team="T1", channel="C1", user="U1", once="1.1")
