@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any, NewType
 
@@ -83,6 +84,16 @@ class Question(Struct, frozen=True, kw_only=True):
         return is_direct(self.channel)
 
 
+class Saying(StrEnum):
+    """A message of the bot about a question, other than its answer."""
+
+    NOTHING = ""
+    WAITING = "waiting"
+    """The notice that the question waits."""
+    OVER = "over"
+    """The reason why it has no answer."""
+
+
 class Asked(Struct, frozen=True, kw_only=True):
     """A question and the progress of its answer, from which any process can continue."""
 
@@ -97,6 +108,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The ts of the bot's message that shows the question; empty if a person's message asks it."""
     notice: str | None = None
     """The ts of the notice that the question waits."""
+    saying: Saying = Saying.NOTHING
+    """What the bot was about to post instead of an answer, and has not recorded yet. The message may exist."""
     begun: tuple[str, ...] = ()
     """The messages of the answer that have been posted."""
     starting: datetime | None = None

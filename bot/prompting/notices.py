@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 
-from bot.language.question import Asked
+from bot.language.question import Asked, Saying
 from bot.language.quoted_message import QuotedMessage
 from bot.prompting.conversation import QUESTION_EVENT
 from bot.prompting.inert import inert, mrkdwn
@@ -61,7 +61,18 @@ class QuestionNotices:
 
     def waiting(self, asked: Asked, sentence: str) -> Steps[str]:
         """Post the notice that the question waits into its thread; return the ts."""
-        return (yield from self._in_thread(asked, Message(text=_words(sentence))))
+        return (yield from self._in_thread(asked, Message(text=_words(sentence)), Saying.WAITING))
+
+    def lost(self, asked: Asked) -> Steps[str | None]:
+        """Look for the message that a process was about to post when it or Redis failed; return its ts, or None."""
+        mark, visible_at = _mark(asked, asked.saying), time.monotonic() + SETTLES.total_seconds()
+
+        def look() -> str | None:
+            if (rest := visible_at - time.monotonic()) > 0:
+                raise SlackBusy(rest)
+            return self._posted(asked.question.channel, mark, _root(asked))
+
+        return (yield from insisting(look))
 
     def withdraw(self, asked: Asked, instead: str) -> Steps[bool]:
         """Delete the notice that the question waits, or replace its text; False if this must be repeated later."""
@@ -84,7 +95,7 @@ class QuestionNotices:
 
     def over(self, asked: Asked, sentence: str) -> Steps[None]:
         """Post the reason why the question will not be answered, with a mention of the person who asked."""
-        yield from self._in_thread(asked, Message(text=f"<@{asked.question.user}> {_words(sentence)}"))
+        yield from self._in_thread(asked, Message(text=f"<@{asked.question.user}> {_words(sentence)}"), Saying.OVER)
         if asked.notice is not None:
             yield from self.insist_on_withdrawal(asked, "Your question waited here.")
 
@@ -96,7 +107,7 @@ class QuestionNotices:
         question, plain = asked.question, Message(text=_words(sentence))
         message = Message(text=plain.text, blocks=blocks)
         if question.is_direct:
-            yield from self._in_thread(asked, message)
+            yield from self._in_thread(asked, message, Saying.OVER)
             return
         place = question.channel, question.user
         try:
@@ -108,10 +119,8 @@ class QuestionNotices:
                 channel = yield from insisting(lambda: self._slack.open_direct(question.user))
                 yield from self._post_once(channel, plain, metadata(NOTICE_EVENT, question.key))
 
-    def _in_thread(self, asked: Asked, message: Message) -> Steps[str]:
-        question = asked.question
-        root = asked.thread or question.thread_ts or question.message_ts
-        return (yield from self._post_once(question.channel, message, metadata(NOTICE_EVENT, question.key), root))
+    def _in_thread(self, asked: Asked, message: Message, saying: Saying) -> Steps[str]:
+        return (yield from self._post_once(asked.question.channel, message, _mark(asked, saying), _root(asked)))
 
     def _post_once(self, channel: str, message: Message, mark: JSON, thread: str | None = None) -> Steps[str]:
         """Repeat a post until Slack accepts it, and return its ts. After a lost reply, the message is looked for first.
@@ -142,6 +151,15 @@ class QuestionNotices:
         except SlackRefused as refused:
             _LOG.info("looking for a message whose reply was lost: %s", refused)
             return None
+
+
+def _mark(asked: Asked, saying: Saying) -> JSON:
+    mark = metadata(NOTICE_EVENT, asked.question.key)
+    return {**mark, "event_payload": {**mark["event_payload"], "saying": str(saying)}}
+
+
+def _root(asked: Asked) -> str | None:
+    return asked.thread or asked.question.thread_ts or asked.question.message_ts
 
 
 def _words(sentence: str) -> str:

@@ -8,7 +8,7 @@ from typing import Protocol
 import httpx
 from msgspec.structs import replace
 
-from bot.language.question import Asked, Question, QuestionKey
+from bot.language.question import Asked, Question, QuestionKey, Saying
 from bot.language.quoted_message import about
 from bot.prompting.attachments import Attachments
 from bot.prompting.below import STOPPED, BelowAnswers
@@ -118,6 +118,8 @@ class QuestionFlow:
         if asked.over:
             yield from self.endings.end(asked)
             return
+        if asked.saying and (asked := (yield from self._recovered(asked))) is None:
+            return
         if (why := self._questions.withdrawn([key]).get(key)) is not None:
             yield from self.endings.withdraw(asked, Withdrawn(why))
             return
@@ -139,8 +141,20 @@ class QuestionFlow:
             case AnswersNow() if deployment is not None:
                 yield from self._answer(asked, deployment)
 
+    def _recovered(self, asked: Asked) -> Steps[Asked | None]:
+        """The question with the notice that an earlier try may have posted; None if that said why it has no answer."""
+        posted = yield from self._notices.lost(asked)
+        if asked.saying is Saying.OVER and posted is not None:
+            if asked.notice is not None:
+                yield from self._notices.insist_on_withdrawal(asked, "Your question waited here.")
+            yield from self.endings.end(asked)
+            return None
+        notice = posted if asked.saying is Saying.WAITING else asked.notice
+        return self._stored(replace(asked, saying=Saying.NOTHING, notice=notice))
+
     def _over(self, asked: Asked, sentence: str) -> Steps[None]:
         yield from self.endings.without_stop(asked)
+        asked = self._stored(replace(asked, saying=Saying.OVER))
         yield from self._notices.over(asked, sentence)
         yield from self.endings.end(asked)
 
@@ -156,6 +170,8 @@ class QuestionFlow:
             if not asked.over:
                 blocks = self._choice(asked.question, sentence, choices, prompt, why) if choices else ()
                 yield from self.endings.without_stop(asked)
+                if asked.question.is_direct:
+                    asked = self._stored(replace(asked, saying=Saying.OVER))
                 yield from self._notices.privately(asked, sentence, blocks)
             yield from self.endings.end(asked)
 
@@ -203,6 +219,7 @@ class QuestionFlow:
 
     def _wait(self, asked: Asked, sentence: str) -> Steps[None]:
         if asked.notice is None:
+            self._stored(replace(asked, saying=Saying.WAITING))  # before the post, whose ts may not get recorded
             self._stored(replace(asked, notice=(yield from self._notices.waiting(asked, sentence))))
 
     def _wake(self, deployment: Deployment, url: str) -> None:
