@@ -126,6 +126,14 @@ class _Any(Struct):
     trigger_id: str | None = None
 
 
+class _Untyped(_Any):
+    """A payload without a type, such as Slack's check of the certificate. Middleware reads it as that of a click."""
+
+    container: _Container | None = None
+    view: _View | None = None
+    actions: list[_Action] | None = None
+
+
 class _Command(_Any, kw_only=True):
     command: str
     text: str | None = None
@@ -232,7 +240,7 @@ def _form_of(payload: JSON) -> type[Struct]:
     if "command" in payload:
         return _Command
     if "event" not in payload:
-        return _INTERACTIONS.get(_text(payload.get("type")), _Interaction if "type" in payload else _Any)
+        return _INTERACTIONS.get(_text(payload.get("type")), _Interaction if "type" in payload else _Untyped)
     event = msgspec.convert(payload, _Envelope).event
     msgspec.convert(event, _EVENTS.get(_text(event.get("type")), _AnyEvent))
     msgspec.convert(event, _AnyEvent)

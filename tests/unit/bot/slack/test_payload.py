@@ -55,6 +55,9 @@ def test_what_slack_sends_passes(body):
         *(EVENT | {"event": SAID | {"ts": "1795442700.1e9"}}, EVENT | {"event": SAID | {"channel": {}}}),
         *(EVENT | {"event": SAID | {"files": {}}}, EVENT | {"event": []}, EVENT | {"event": {"type": 1}}),
         *(EVENT | {"event": SAID | {"edited": {"ts": "x"}}}, EVENT | {"event": SAID | {"attachments": [1]}}),
+        {"view": "1", "trigger_id": "1.x"},
+        {"view": {"id": "V1", "hash": "1", "type": "home", "callback_id": "", "state": "1"}},
+        {"actions": ["1"]},
     ],
 )
 def test_what_slack_does_not_send_is_rejected(body):
