@@ -59,7 +59,7 @@ class Creating:
         return isinstance(self._drivers.get(attempt.offer.cloud), PreparesLaunches)
 
     def finish(self) -> None:
-        """Wait for what the drivers have left to threads."""
+        """Let the drivers remove what they prepared and did not use, and wait for their threads."""
         for driver in self._drivers.values():
             if isinstance(driver, PreparesLaunches):
                 driver.finish()
@@ -74,7 +74,7 @@ class Creating:
         return driver.create(attempt.request, secrets)
 
     def _refused(self, state: Deployment, attempt: Attempt, refusals: tuple[Refusal, ...]) -> OfferRefused:
-        """The refusal, with those of the places that turn out to be without hope for the next rungs."""
+        """The refusal, with those of the other places in which no launch can succeed."""
         driver, beside = driver_of(self._drivers, attempt), tuple[Refusal, ...]()
         if isinstance(driver, PreparesLaunches) and all(r.scope is not Scope.BACK_OFF for r in refusals):
             beside = driver.hopeless(attempt.request, _elsewhere(state, attempt))

@@ -22,7 +22,7 @@ class Intended:
         """The request that follows if the newest one is refused; its driver may have prepared it."""
 
     def chosen(self, needed: MachineRequest) -> MachineRequest:
-        """The expected request if it differs from `needed` by its token and a moment only, else `needed`.
+        """The expected request if only its token and a slightly earlier expiry differ from `needed`, else `needed`.
 
         It is returned once: a token is used for one intent.
         """
