@@ -145,14 +145,14 @@ def test_the_sweeper_removes_what_is_older_than_the_setting_once_an_hour(redis, 
     loop = Loop(redis, monkeypatch)
     for n, age in enumerate([500, 401, 399, 0]):
         audit.append(look(n, loop.now - timedelta(days=age)), once=str(n))
-    loop.sweeper.trim_audit()
+    loop.sweeper.trim()
     assert [entry.what for entry in entries(audit)] == ["status 2", "status 3"]
     loop.now += timedelta(days=2)
-    loop.sweeper.trim_audit()
+    loop.sweeper.trim()
     assert [entry.what for entry in entries(audit)] == ["status 3"]
     loop.now += timedelta(minutes=59)
     audit.append(look(9, loop.now), once="9")
-    loop.sweeper.trim_audit()
+    loop.sweeper.trim()
     assert len(entries(audit)) == 2
     assert audit.missing() == []
 

@@ -34,6 +34,7 @@ from workers.deployment.loads import Loads
 from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment
+from workers.deployment.token_stream import KEPT as TOKENS_KEPT
 from workers.errors import WorkersError
 from workers.heartbeats import HeartbeatRecorder, WorkerPart
 from workers.lease import SWEEPER, Lease
@@ -54,7 +55,7 @@ CAUGHT_UP_EVERY = 0.2
 LEDGER_EVERY = timedelta(minutes=10)
 """Interval at which the ledger is completed, for workers of an earlier version that run beside this one."""
 
-AUDIT_TRIMMED_EVERY = timedelta(hours=1)
+TRIMMED_EVERY = timedelta(hours=1)
 
 LEDGER_MARGIN = timedelta(hours=1)
 """Time before the last completion whose ends are looked at again."""
@@ -135,7 +136,7 @@ class Sweeper:
                     while free and not stop.is_set() and self._lease.renew():
                         self.sweep()
                         self.complete_ledger()
-                        self.trim_audit()
+                        self.trim()
                         self._redis_failure = ""
                         self._rest(stop)
                 if self._local and not free:
@@ -172,19 +173,23 @@ class Sweeper:
         if added:
             logger.info("The ledger lacked %d entries that the logs contain; they are booked now.", added)
 
-    def trim_audit(self) -> None:
-        """Remove, at intervals, the entries of the audit that are too old. A failure does not stop the sweeps."""
+    def trim(self) -> None:
+        """Remove, at intervals, what is too old to be shown. A failure does not stop the sweeps."""
         now, before = self._recorder.now(), self._trimmed_at
-        if before is not None and abs(now - before) < AUDIT_TRIMMED_EVERY:
+        if before is not None and abs(now - before) < TRIMMED_EVERY:
             return
         self._trimmed_at = now
+        self._trim("entries of the audit", self._audit.trim, now - self._audit_kept)
+        self._trim("counts of tokens", self._ledger.trim_tokens, now - TOKENS_KEPT)
+
+    def _trim(self, what: str, trim: Callable[[datetime], int], before: datetime) -> None:
         try:
-            removed = self._audit.trim(now - self._audit_kept)
+            removed = trim(before)
         except (RedisError, WorkersError, ValueError, KeyError) as error:
-            logger.warning("The audit cannot be trimmed: %s", error)
+            logger.warning("Old %s cannot be removed: %s", what, error)
             return
         if removed:
-            logger.info("%d entries of the audit were older than MIXTRAL_AUDIT_KEPT, and were removed.", removed)
+            logger.info("%d %s were older than %s, and were removed.", removed, what, before.isoformat())
 
     def sweep_host(self) -> None:
         """Observe the local machines of this host once, while the sweeper of another host observes everything else."""

@@ -41,6 +41,7 @@ from workers.deployment.ownership import has_ended_itself
 from workers.deployment.state import fold as fold_log
 from workers.deployment.stored_book import BOOK
 from workers.deployment.token_counts import TokensCounted
+from workers.deployment.token_stream import TokenStream
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Ledger:
     def __init__(self, redis: Redis, *, whole: bool = False) -> None:
         """`whole`: read it from its beginning, also if a book is stored; for the process that stores it."""
         self._redis: Any = redis
+        self._tokens = TokenStream(redis)
         self._whole = whole
         self._book = Book()
         self._positions = dict.fromkeys((LEDGER, TOKENS), START_OF_STREAM)
@@ -78,6 +80,8 @@ class Ledger:
             self._compare(LEDGER, TOKENS)
             self._begin()
             self._read(LEDGER)
+            if self._positions[TOKENS] == START_OF_STREAM:
+                self._book = replace(self._book, counts=self._tokens.earlier() | self._book.counts)
             return self._read(TOKENS)
 
     def newest(self) -> tuple[Book, str]:
@@ -214,7 +218,11 @@ class Ledger:
         return True
 
     def count(self, entry: TokensCounted) -> None:
-        self._redis.xadd(TOKENS, {"e": encode(entry)})
+        self._tokens.append(entry)
+
+    def trim_tokens(self, before: datetime) -> int:
+        """Remove the counts of tokens that were booked earlier; return their number. Raises RedisError."""
+        return self._tokens.trim(before)
 
     def reprice(self, entry: MachineRepriced) -> None:
         self._booked(entry)
