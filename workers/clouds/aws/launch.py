@@ -2,25 +2,21 @@
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from workers.clouds.admitted import admitted
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws import instance as aws_instance
-from workers.clouds.aws.client import ENABLED_ALWAYS, AwsClient, RegionError
+from workers.clouds.aws.client import AwsClient, RegionError
 from workers.clouds.aws.errors import AwsError, refusal, refused, refused_by
 from workers.clouds.aws.groundwork import Groundwork, hopeless
-from workers.clouds.aws.network import Group, Network, Places
-from workers.clouds.aws.quota import VcpuQuotas
+from workers.clouds.aws.network import Group
+from workers.clouds.aws.regions import Prepared, Regions, Resources
 from workers.clouds.aws.templates import Templates, mismatch
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import Ahead, DriverError, Refused
@@ -34,9 +30,6 @@ from workers.serving.errors import ServingError
 SETTLES_WITHIN = timedelta(seconds=90)  # maximum wait for an address
 LOOK_EVERY = timedelta(seconds=0.1)  # first interval; increases to the next one
 LOOK_AT_MOST_EVERY = timedelta(seconds=2)
-IMAGE_CACHED_FOR = timedelta(hours=1)
-SLOW = 1.5
-"""Seconds that one read takes on a slow AWS, on which all regions are prepared before the first refusal."""
 MAX_PORT = 65535
 VISIBLE_AFTER = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 4.0, 4.0)
 """Pauses in seconds: EC2 may neither find a new group or template nor list a new machine for some seconds."""
@@ -46,24 +39,12 @@ NETWORK_CHANGED = (
 )
 
 
-class _Resources(Struct, frozen=True, kw_only=True):
-    """The prepared resources of a launch in a region."""
-
-    places: Places
-    group: Group
-    image: aws_fleet.Ami
-
-
-_Ready: TypeAlias = tuple[tuple[Offer, ...], tuple[Refusal, ...], _Resources | None]
-"""The offers for which the quotas suffice, the refusals of the others, and the region's resources."""
-
-
 class FleetLaunch:
     """Launches machines. Repeated calls for the same request return the same machine."""
 
     def __init__(self, api: AwsClient, environ: Mapping[str, str]) -> None:
-        self.network = Network(api)
-        self.quotas = VcpuQuotas(self._read_quota)
+        self._regions = Regions(api)
+        self.network = self._regions.network
         self._api = api
         self._environ = environ
         self._templates = Templates(api)
@@ -72,12 +53,9 @@ class FleetLaunch:
         self._expected: dict[Token, Ahead] = {}
         self._lock = threading.Lock()
         """Of the three above: several replicas may be requested at once."""
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        """By region: replicas that are requested at once share the groundwork."""
-        self._images: dict[tuple[str, str], tuple[float, aws_fleet.Ami]] = {}
 
     def expect(self, request: MachineRequest, ahead: Ahead) -> None:
-        """Prepare what follows a refusal of `request` while that is requested, as `_ready_beside` says."""
+        """Prepare what follows a refusal of `request` while that is requested, as `_prepared` says."""
         with self._lock:
             self._expected[request.token] = ahead
 
@@ -98,17 +76,17 @@ class FleetLaunch:
     def _groundwork_of(self, request: MachineRequest, offers: tuple[Offer, ...]) -> tuple[Refusal, ...]:
         region = offers[0].region
         try:
-            _, too_small, resources = self._ready(replace(request, offers=offers), admitted(self._environ))
-            if resources is not None:
-                resources.group.opened.result()
+            found = self._regions.prepare(replace(request, offers=offers), admitted(self._environ))
+            if found.resources is not None:
+                found.resources.group.opened.result()
         except RegionError as error:
             return (_refusal(f"{error}", "NoSuchRegion", Scope.REGION, offers),)
         except AwsError as error:
-            found = refusal(region, error.code, error.text, offers)
-            return () if error.uncertain else hopeless((found,))
+            refused_for = refusal(region, error.code, error.text, offers)
+            return () if error.uncertain else hopeless((refused_for,))
         except (DriverError, CidrsError):
             return ()  # only a launch shows what it means
-        return hopeless(too_small)
+        return hopeless(found.too_small)
 
     def __call__(self, request: MachineRequest, secrets: Mapping[str, str]) -> Any:
         """EC2's description of the instance. Raises Refused, DriverError."""
@@ -150,10 +128,10 @@ class FleetLaunch:
 
     def _template_ahead(self, request: MachineRequest, secrets: Mapping[str, str]) -> dict[str, Any]:
         """Raises Refused, ServingError, CidrsError, DriverError."""
-        _, too_small, resources = self._ready(request, admitted(self._environ))
-        if resources is None:
-            raise refused_by(too_small, request.offers)
-        return _template(request, resources, user_data(request, secrets))
+        found = self._regions.prepare(request, admitted(self._environ))
+        if found.resources is None:
+            raise refused_by(found.too_small, request.offers)
+        return _template(request, found.resources, user_data(request, secrets))
 
     def settled(self, region: str, instance_id: str) -> Any:
         """Wait until the instance has its address or has ended. Raises AwsError, DriverError."""
@@ -180,15 +158,16 @@ class FleetLaunch:
             raise Refused(str(error), code="NotServable", scope=Scope.BUG) from error
         if self._groundwork is not None:
             self._groundwork.wait_for(request.offers[0].region)
-        offers, too_small, resources = self._ready_beside(request, sources, ahead)
-        if resources is None:
-            raise refused_by(too_small, request.offers)
-        placed = tuple(offer for offer in offers if offer.zone in resources.places.subnets)
-        if unplaced := tuple(offer for offer in offers if offer not in placed):
-            too_small = (*too_small, aws_fleet.no_subnet(unplaced))
+        found = self._prepared(request, sources, ahead)
+        if found.resources is None:
+            raise refused_by(found.too_small, request.offers)
+        before, subnets = found.too_small, found.resources.places.subnets
+        placed = tuple(offer for offer in found.offers if offer.zone in subnets)
+        if unplaced := tuple(offer for offer in found.offers if offer not in placed):
+            before = (*before, aws_fleet.no_subnet(unplaced))
         if not placed:
-            raise refused_by(too_small, request.offers)
-        return self._fleet(request, placed, resources, script, before=too_small)
+            raise refused_by(before, request.offers)
+        return self._fleet(request, placed, found.resources, script, before=before)
 
     def _check(self, request: MachineRequest) -> tuple[str, ...]:
         """The networks that may reach the machine. Raises Refused for requests that no call can satisfy."""
@@ -211,72 +190,24 @@ class FleetLaunch:
         except CidrsError as error:
             raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
 
-    def _ready_beside(self, request: MachineRequest, sources: tuple[str, ...], ahead: Ahead | None) -> _Ready:
-        """`_ready`. What follows is prepared beside the request after a refusal, or if AWS is slow.
+    def _prepared(self, request: MachineRequest, sources: tuple[str, ...], ahead: Ahead | None) -> Prepared:
+        """What follows is prepared beside the request after a refusal, or if AWS is slow.
 
         Otherwise a launch that is not refused makes no call in another region.
         """
         if ahead is None:
-            return self._ready(request, sources)
+            return self._regions.prepare(request, sources)
         go_ahead = partial(self._go_ahead, request, ahead)
         if not self._groundwork_for(request).has_begun:
-            return self._ready(request, sources, if_slow=go_ahead)
+            return self._regions.prepare(request, sources, if_slow=go_ahead)
         go_ahead()
-        return self._ready(request, sources)
-
-    def _ready(
-        self, request: MachineRequest, sources: tuple[str, ...], *, if_slow: Callable[[], None] = lambda: None
-    ) -> _Ready:
-        """All is read at once. The resources are None if no quota suffices. Raises AwsError, DriverError."""
-        region = request.offers[0].region
-        if region not in ENABLED_ALWAYS:
-            self._api.check_region(region)  # calls in it might fail as if the credentials were wrong
-        with self._locks[region], _threads(4) as threads:
-            began = time.monotonic()
-            checked = threads.submit(self._api.check_region, region)
-            sorted_ = threads.submit(self.quotas.sort, request.offers)
-            image = threads.submit(self._image, region, aws_fleet.own_image(request))
-            group = threads.submit(self._group, request, sources, sorted_)
-            checked.result()
-            fitting, too_small = sorted_.result()
-            if time.monotonic() - began > SLOW:
-                if_slow()
-            if not fitting:
-                return (), too_small, None
-            found = group.result()
-            assert found is not None  # noqa: S101 - there are offers that fit
-            resources = _Resources(group=found, places=self.network.places(region), image=image.result())
-        return fitting, too_small, resources
-
-    def _group(
-        self, request: MachineRequest, sources: tuple[str, ...], fitting: Future[tuple[tuple[Offer, ...], Any]]
-    ) -> Group | None:
-        """The security group. It is not made where no quota suffices."""
-        where = request.offers[0].region, request.installation, request.boot.port
-        if known := self.network.known_group(*where, sources):
-            return known
-        found = self.network.look(*where)
-        return self.network.group(*where, sources, found) if fitting.result()[0] else None
-
-    def _image(self, region: str, own: str | None) -> aws_fleet.Ami:
-        """The recipe's `own` image, or the default one."""
-        at, known = self._images.get((region, own or ""), (float("-inf"), None))
-        if known is not None and time.monotonic() - at < IMAGE_CACHED_FOR.total_seconds():
-            return known
-        id_ = own or self._api.call("ssm", region, "get_parameter", Name=aws_fleet.IMAGE)["Parameter"]["Value"]
-        known = aws_fleet.image_of(id_, self._api.call("ec2", region, "describe_images", ImageIds=[id_]))
-        self._images[region, own or ""] = (time.monotonic(), known)
-        return known
-
-    def _read_quota(self, region: str, code: str) -> float:
-        answer = self._api.call("service-quotas", region, "get_service_quota", ServiceCode="ec2", QuotaCode=code)
-        return float(answer["Quota"]["Value"])
+        return self._regions.prepare(request, sources)
 
     def _fleet(
         self,
         request: MachineRequest,
         offers: tuple[Offer, ...],
-        resources: _Resources,
+        resources: Resources,
         script: str,
         before: tuple[Refusal, ...],
     ) -> str:
@@ -353,18 +284,8 @@ class FleetLaunch:
         return found[0] if found else None
 
 
-def _template(request: MachineRequest, resources: _Resources, script: str) -> dict[str, Any]:
+def _template(request: MachineRequest, resources: Resources, script: str) -> dict[str, Any]:
     return aws_fleet.template(request, image=resources.image, group=resources.group.id, user_data=script)
-
-
-@contextmanager
-def _threads(most: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads whose calls are left alone at the end: after an answer that decides, nothing waits for the others."""
-    threads = ThreadPoolExecutor(most, thread_name_prefix="region")
-    try:
-        yield threads
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _refusal(sentence: str, code: str, scope: Scope, offers: tuple[Offer, ...]) -> Refusal:

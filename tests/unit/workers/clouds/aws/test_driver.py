@@ -15,7 +15,7 @@ from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.aws import AwsCloud
 from tests.fakes.ladder import climb, rungs
 from tests.patience import PATIENCE
-from workers.clouds.aws import fleet, launch
+from workers.clouds.aws import fleet, launch, regions
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.aws.errors import AwsError
 from workers.clouds.aws.quotes import aws_spot
@@ -727,7 +727,7 @@ def following(cloud, driver):
 @pytest.fixture
 def slow(monkeypatch):
     """Any time that the reads of a region take counts as that of a slow AWS."""
-    monkeypatch.setattr(launch, "SLOW", 0.0)
+    monkeypatch.setattr(regions, "SLOW", 0.0)
 
 
 def actions(cloud, region):
@@ -777,7 +777,7 @@ def test_nothing_is_made_ahead_where_no_launch_can_succeed(cloud, driver):
 
 
 def test_on_a_quick_aws_a_request_that_is_not_refused_makes_no_call_elsewhere(cloud, driver, monkeypatch):
-    monkeypatch.setattr(launch, "SLOW", 600.0)
+    monkeypatch.setattr(regions, "SLOW", 600.0)
     following(cloud, driver)
     driver.finish()
     assert actions(cloud, "us-west-2") == []
