@@ -1,7 +1,7 @@
 """The environment of the bot, typed: its Slack settings, and those of the workers."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -45,17 +45,19 @@ SETTINGS = (
         "YAML file with the policy of the installation: who may do what, and up to which limits. It is read again "
         "when it changes. Default: everyone of the workspace asks and launches.",
     ),
-    Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may see, scale and end every deployment."),
+    Setting(
+        "MIXTRAL_ADMINS", "run, check", "Comma-separated Slack user ids that may see, scale and end every deployment."
+    ),
     Setting(
         "MIXTRAL_CONFIRM_ABOVE",
-        "run",
+        "run, check",
         "USD per hour. A launch or a scale by hand whose replicas cost more at the cheapest offer has to be confirmed "
         "by the person who asks for it.",
         f"{CONFIRM_ABOVE}",
     ),
     Setting(
         "MIXTRAL_SLACK_TEAMS",
-        "run",
+        "run, check",
         "Comma-separated ids of workspaces (`T…`) or enterprises (`E…`) of other companies whose people may use the "
         "bot. If it is empty: only people of the bot's workspace or, on Enterprise Grid, of its enterprise.",
     ),
@@ -110,15 +112,32 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
         bot_token=bot_token,
         app_token=app_token,
         signing_secret=signing_secret,
-        port=_port(environ.get("PORT", "")),
+        port=_port(environ),
         http_host=environ.get("MIXTRAL_HTTP_HOST", "").strip() or HTTP_HOST,
-        api_url=_api_url(environ.get("SLACK_API_URL", "").strip()),
+        api_url=_api_url(environ),
         streams_in_channels=environ.get("MIXTRAL_STREAM_IN_CHANNELS", "").strip() == "1",
         policy=Path(path) if (path := environ.get("MIXTRAL_POLICY", "").strip()) else None,
-        admins=_ids(environ, "MIXTRAL_ADMINS", r"[UW][A-Z0-9]+", ADMIN),
-        confirm_above=_confirm_above(environ.get("MIXTRAL_CONFIRM_ABOVE", "").strip()),
-        teams=_ids(environ, "MIXTRAL_SLACK_TEAMS", r"[TE][A-Z0-9]+", TEAM),
+        admins=_admins(environ),
+        confirm_above=_confirm_above(environ),
+        teams=_teams(environ),
     )
+
+
+def mistakes(environ: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each value that `from_environ` refuses, but for tokens and what the workers read, too."""
+    for read in (_port, _api_url, _admins, _confirm_above, _teams):
+        try:
+            read(environ)
+        except SettingsError as error:
+            yield str(error)
+
+
+def _admins(environ: Mapping[str, str]) -> frozenset[str]:
+    return _ids(environ, "MIXTRAL_ADMINS", r"[UW][A-Z0-9]+", ADMIN)
+
+
+def _teams(environ: Mapping[str, str]) -> frozenset[str]:
+    return _ids(environ, "MIXTRAL_SLACK_TEAMS", r"[TE][A-Z0-9]+", TEAM)
 
 
 def _ids(environ: Mapping[str, str], variable: str, form: str, meaning: str) -> frozenset[str]:
@@ -129,7 +148,8 @@ def _ids(environ: Mapping[str, str], variable: str, form: str, meaning: str) -> 
     return ids
 
 
-def _confirm_above(text: str) -> Decimal:
+def _confirm_above(environ: Mapping[str, str]) -> Decimal:
+    text = environ.get("MIXTRAL_CONFIRM_ABOVE", "").strip()
     if not text:
         return CONFIRM_ABOVE
     try:
@@ -152,15 +172,17 @@ def misplaced(*, bot_token: str = "", app_token: str = "") -> str:
     return ""
 
 
-def _port(text: str) -> int:
-    if not text.strip():
+def _port(environ: Mapping[str, str]) -> int:
+    text = environ.get("PORT", "").strip()
+    if not text:
         return PORT
-    if not text.strip().isdecimal() or not 0 < int(text) < 65_536:  # noqa: PLR2004 - the number of ports
+    if not text.isdecimal() or not 0 < int(text) < 65_536:  # noqa: PLR2004 - the number of ports
         raise SettingsError(f"PORT={text!r} is not a port. Write a number from 1 to 65535.")
     return int(text)
 
 
-def _api_url(text: str) -> str:
+def _api_url(environ: Mapping[str, str]) -> str:
+    text = environ.get("SLACK_API_URL", "").strip()
     if not text:
         return API_URL
     if not text.startswith(("http://", "https://")):

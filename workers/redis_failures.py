@@ -31,6 +31,11 @@ class RedisFailure(Struct, frozen=True, kw_only=True):
         """The cause with what was said."""
         return f"{self.cause} ({self.said})" if self.said else self.cause
 
+    def report(self, consequence: str = "", then: str = "and repeat the command") -> str:
+        """Two sentences: the cause and its consequence, the mend and what to do `then`."""
+        cause = f"{self.in_full}, so {consequence}" if consequence else self.in_full
+        return f"{cause[0].upper()}{cause[1:]}. {self.mend[0].upper()}{self.mend[1:]}, {then}."
+
 
 def failure_of(error: Exception) -> RedisFailure:
     """What an error of the client means."""

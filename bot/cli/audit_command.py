@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from workers.deployment.audit import AuditEntry, decode
 from workers.deployment.audit_stream import AuditStream
+from workers.redis_failures import failure_of
 from workers.run import connect
 from workers.settings import from_environ
 
@@ -41,7 +42,7 @@ def run(
         else:
             _print(out, found)
     except RedisError as error:
-        err.write(f"mixtral-bot: Redis does not answer ({error}). Start it, and repeat the command.\n")
+        err.write(f"mixtral-bot: {failure_of(error).report()}\n")
         return 1
     if missing:
         ranges = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in missing)

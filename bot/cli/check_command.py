@@ -21,6 +21,7 @@ from bot.cli.check_redis import redis
 from bot.cli.check_slack import blocks, slack
 from bot.cli.check_verdict import verdict
 from bot.cli.concurrent import ask
+from bot.settings import mistakes
 from recipes.loader import find, folders, load, names
 from recipes.schema import Recipe, RecipeError
 from workers import settings
@@ -68,7 +69,7 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, d
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
     questions |= hub_questions(environ, _recipes(environ))
     prices, needed = _prices(environ)
-    found = [*prices, *_installation(environ)]
+    found = [*prices, *_installation(environ), *_of_the_bot(environ)]
     known, beside = _clouds(environ)
     found += beside
     for cloud, ask_cloud in RENTED.items():
@@ -140,6 +141,13 @@ def _installation(environ: Mapping[str, str]) -> list[Finding]:
     )
     says = f"{which}, files in {read.home}"
     return [Finding(about="settings", what="", works=True, says=says)]
+
+
+def _of_the_bot(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Check what only the bot reads: a mistake there stops `mixtral-bot run`."""
+    for sentence in mistakes(environ):
+        cause, _, mend = sentence.rstrip(".").partition(". ")
+        yield Finding(about="settings", what="", works=False, says=cause, mend=mend)
 
 
 def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]]:

@@ -16,6 +16,7 @@ from bot.views.amounts import CENT, count
 from workers.deployment.disk_cost import disk_cost
 from workers.deployment.ledger import Use
 from workers.deployment.ledger_reader import Ledger
+from workers.redis_failures import failure_of
 from workers.run import connect
 from workers.settings import from_environ
 
@@ -38,7 +39,7 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO, *, since: datetime
     try:
         book = Ledger(connect(from_environ(environ).redis_url)).book()
     except RedisError as error:
-        err.write(f"mixtral-bot: Redis does not answer ({error}). Start it, and repeat the command.\n")
+        err.write(f"mixtral-bot: {failure_of(error).report()}\n")
         return 1
     uses = sorted(
         book.used(since, now),

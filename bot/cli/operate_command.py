@@ -47,9 +47,8 @@ def run(environ: Mapping[str, str], work: Work, out: TextIO, err: TextIO, what: 
         return audited(what, redis, lambda: work(deployments, out), err)
     except RedisError as error:
         failure = failure_of(error)
-        then = "this was not carried out, or only in part" if failure.refused else NOT_CERTAIN
-        cause, mend = (f"{text[0].upper()}{text[1:]}" for text in (failure.in_full, failure.mend))
-        err.write(f"mixtral-bot: {cause}, so {then}. {mend}, and repeat the command.\n")
+        consequence = "this was not carried out, or only in part" if failure.refused else NOT_CERTAIN
+        err.write(f"mixtral-bot: {failure.report(consequence)}\n")
         return 1
 
 

@@ -18,6 +18,7 @@ from workers.clouds.refresh import InFile, InRedis, PriceStore, Refreshed, refre
 from workers.placement import shared_prices
 from workers.placement.catalog import PricesError
 from workers.placement.in_use import in_use, refreshed
+from workers.redis_failures import failure_of
 
 WITHIN = timedelta(minutes=3)
 MAX_CHANGES = 12
@@ -38,8 +39,7 @@ def run(
             datetime.now(UTC),
         )
     except RedisError as error:
-        cause = " ".join(str(error).split()).rstrip(".")
-        raise PricesError(f"Redis does not answer ({cause}). Start it, or unset REDIS_URL.") from error
+        raise PricesError(failure_of(error).report(then="or unset REDIS_URL")) from error
     notes = [] if asked is not None else _notes(environ)
     for line in (*done.ignored, *notes, *done.failed, *done.merged.dropped):
         console.print(Text(line))

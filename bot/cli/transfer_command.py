@@ -14,10 +14,15 @@ from workers.deployment.asked import note
 from workers.deployment.log import Log
 from workers.deployment.transfer import CannotTransfer, exported, imported
 from workers.deployment.transfer_file import BadExport, ExportHeader, read, written
+from workers.redis_failures import failure_of
 from workers.run import belong, connect
 from workers.settings import from_environ
 
-AWAY = "mixtral-bot: Redis does not answer ({error}). {consequence}\n"
+NOT_CERTAIN = "it is not certain whether the file was imported"
+THEN = (
+    "and repeat the command. If it then says that this Redis is in use, run `mixtral-bot status`: if it lists the "
+    "deployments of the file, the file was imported. Empty no Redis that other processes use"
+)
 
 
 def export(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO, *, with_keys: bool) -> int:
@@ -28,7 +33,7 @@ def export(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO, *, 
         belong(settings, redis)
         return audited("export", redis, lambda: _export(redis, file, out, err, with_keys=with_keys), err)
     except RedisError as error:
-        err.write(AWAY.format(error=error, consequence="Start it, and repeat the command with another file."))
+        err.write(f"mixtral-bot: {failure_of(error).report(then='and repeat the command with another file')}\n")
         return 1
 
 
@@ -74,13 +79,21 @@ def import_from(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO
             "(MIXTRAL_INSTALLATION, or the file `installation` in MIXTRAL_HOME): nothing was imported. Set "
             f"MIXTRAL_INSTALLATION={header.installation}."
         )
+    is_imported = False
     try:
         redis = connect(settings.redis_url)
         imported(redis, header, parts)
+        is_imported = True
         return audited("import", redis, lambda: _said(redis, header, out), err)
     except RedisError as error:
-        consequence = "It is not certain whether the file was imported: empty this Redis, and repeat the command."
-        err.write(AWAY.format(error=error, consequence=consequence))
+        failure = failure_of(error)
+        if is_imported:
+            report = f"The file was imported. {failure.report(then='and run `mixtral-bot status`')}"
+        elif failure.refused:
+            report = failure.report("nothing was imported")
+        else:
+            report = failure.report(NOT_CERTAIN, THEN)
+        err.write(f"mixtral-bot: {report}\n")
         return 1
 
 

@@ -16,7 +16,7 @@ from workers.decision.end_time import ends_at, ends_by_budget
 from workers.decision.retry_policy import dry_until, paused_until
 from workers.deployment.attempt import Attempt
 from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of, without_lease
-from workers.deployment.events import Clock, EndAnnounced, EndScheduled, ScaleRequested
+from workers.deployment.events import EndAnnounced, EndScheduled, ScaleRequested
 from workers.deployment.state import Deployment
 
 READY = "mixtral_ready"
@@ -73,15 +73,9 @@ def dry(deployment: Deployment) -> Message:
 def ended(deployment: Deployment, now: datetime) -> Message:
     """The alert that the deployment has ended, with how long it ran and its cost."""
     name, by = f"*{escape(deployment.name)}*", deployment.stopped_by
-    ended = f"{words.user(by)} ended {name}" if by else f"{name} ended {_by_clock(deployment)}"
+    ended = f"{words.user(by)} ended {name}" if by else f"{name} ended {words.by_clock(deployment)}"
     sentence = f"{ended}: it ran {duration(deployment.ran_for(now))}, {words.what_it_cost(deployment, now)}."
     return Message(sentence, (marked(section(sentence), ENDED, deployment),))
-
-
-def _by_clock(deployment: Deployment) -> str:
-    if deployment.stopped_for is Clock.IDLE and deployment.stop_after_idle is not None:
-        return f"after {duration(deployment.stop_after_idle)} without a request"
-    return "at the time that was set for it"
 
 
 def costly(deployment: Deployment, taken: Attempt, cheapest: Decimal) -> Message:

@@ -135,8 +135,8 @@ def _said(used: Sequence[Use], span: Span, seen: str) -> str:
     )
     estimates = f"{_ends(used)}{_disks(used, span)}"
     return (
-        f"From {moment(span.since)}, {seen}, at the prices of their launch.{estimates} The clouds' invoices also "
-        f"contain traffic and taxes.{without}"
+        f"From {moment(span.since)}, {seen}, at listed prices; spot machines at the price in force at each time."
+        f"{estimates} The clouds' invoices also contain traffic and taxes.{without}"
     )
 
 

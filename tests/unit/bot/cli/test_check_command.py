@@ -509,11 +509,29 @@ def test_a_certificate_is_looked_at_before_haproxy_is(home, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("MIXTRAL_ADMINS", "@ada", "MIXTRAL_ADMINS contains '@ada', which is not the id of a person"),
+        ("MIXTRAL_SLACK_TEAMS", "acme", "MIXTRAL_SLACK_TEAMS contains 'acme'"),
+        ("MIXTRAL_CONFIRM_ABOVE", "much", "MIXTRAL_CONFIRM_ABOVE='much' is not a price"),
+        ("PORT", "70000", "PORT='70000' is not a port. Write a number from 1 to 65535."),
+        ("SLACK_API_URL", "slack.com", "SLACK_API_URL='slack.com' is not an address"),
+    ],
+)
+def test_a_setting_that_would_stop_the_bot_is_told(home, variable, value, says):
+    status, lines = checked(home | {variable: value})
+    assert status == 1
+    assert line(lines, "settings", variable).startswith("no")
+    assert says in line(lines, "settings", variable)
+
+
+@pytest.mark.parametrize(
     ("script", "told"),
     [
-        ("echo 'HAProxy version 2.6.12-1 2023/12/16'", ("no", "Install 2.8 or newer")),
+        ("echo 'HAProxy version 2.6.12-1 2023/12/16'", ("no", "Install 2.8, for example")),
         ("exit 3", ("no", "cannot be run")),
-        ("echo 'HAProxy version 3.2.1-e134140 2025/06/10'", ("ok", "version 3.2.1")),
+        ("echo 'HAProxy version 3.2.1-e134140 2025/06/10'", ("-", "which is not tested; 3.2.0 loses")),
+        ("echo 'HAProxy version 2.8.25 2026/03/10'", ("ok", "version 2.8.25")),
     ],
 )
 def test_the_haproxy_that_would_be_started_is_looked_at(home, tmp_path, monkeypatch, script, told):

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import pytest
 from msgspec.structs import replace
 
 from bot.language.command import Launch
 from bot.language.grammar import parse
-from bot.views import card, home
+from bot.views import alerts, card, home
 from bot.views.amounts import moment
 from bot.views.command_button import MAX_VALUE, again
 from bot.views.spending import spending
@@ -18,7 +19,8 @@ from tests.builders.recipes import MIXTRAL
 from tests.builders.story import Story
 from tests.gallery import uses_of
 from tests.person import words
-from workers.decision.end_time import NOTICE
+from workers.decision.end_time import BY_BUDGET, NOTICE
+from workers.deployment.events import Clock, EndScheduled, EventId
 from workers.placement.limits import Limits
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -93,3 +95,29 @@ def test_an_end_that_was_announced_late_is_shown_at_the_time_at_which_it_comes()
     shown = home.home(home.HomeContent(user="U1", running=(told.state,)), told.now)
     assert f"ends {end}" in str(shown)
     assert end in str(card.card(told.state, told.now).blocks)
+
+
+def by_budget(told):
+    until = told.now + NOTICE
+    told.events.append(EndScheduled(event_id=EventId(f"{BY_BUDGET}d-usd"), at=told.now, until=until, by=""))
+    return told.stopped(by="")
+
+
+@pytest.mark.parametrize(
+    ("options", "end", "why"),
+    [
+        ({"until": LONG_AGO + timedelta(hours=8)}, lambda told: told.stopped(by=""), "at the time that was set for it"),
+        (
+            {"stop_after_idle": timedelta(hours=2)},
+            lambda told: told.stopped(by="", clock=Clock.IDLE),
+            "after 2 h without a request",
+        ),
+        ({}, by_budget, "because a budget is used up"),
+    ],
+)
+def test_card_thread_and_home_tab_name_the_same_reason_of_an_end(options, end, why):
+    told = end(Story("fast", at=LONG_AGO, **options).served()).gone("ended by request").ended()
+    shown = home.home(home.HomeContent(user="U1", running=(), ended=(told.state,)), told.now)
+    assert f"Ended {why}." in str(shown)
+    assert f"Ended {why}." in str(card.card(told.state, told.now).blocks)
+    assert f"ended {why}: it ran" in str(alerts.ended(told.state, told.now).blocks)

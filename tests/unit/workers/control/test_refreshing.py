@@ -303,5 +303,5 @@ def test_the_command_writes_to_redis_by_the_same_way_and_to_a_file_without_it(re
     assert price(redis, environ) == "10.2"
     assert not refreshed(environ).exists()
     assert f"{refreshed(environ)} now holds prices read" in ran(REDIS_URL="")[1]
-    with pytest.raises(PricesError, match=r"Redis does not answer .*Start it, or unset REDIS_URL"):
+    with pytest.raises(PricesError, match=r"Redis cannot be reached .*Start it, .*, or unset REDIS_URL"):
         ran(REDIS_URL="redis://127.0.0.1:1/0")
