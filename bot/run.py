@@ -55,7 +55,7 @@ from workers.placement.in_use import in_use
 from workers.placement.shared_prices import reader
 from workers.policy.schema import PolicyError
 from workers.policy.stored import StoredPolicy
-from workers.run import belong, connect, drivers_of, ladder_of, now, wire_deployments
+from workers.run import belong, connect, drivers_of, ladder_of, wire_deployments
 
 _LOG = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         direct_requests=DirectRequests(redis),
         policy=policy,
         audit=AuditStream(redis),
-        now=now,
+        now=deployments.now,
         confirm_above=settings.confirm_above,
     )
 
@@ -228,9 +228,9 @@ def _watch(
 ) -> WorkerWatch:
     """Start to watch workers, Redis, and machines without a deployment. `unshared`: without budgets in Redis."""
     deployments, admins = wire_deployments(settings.workers, redis), settings.admins
-    workers = WorkerWatch(deployments, calls, redis, admins=admins)
-    outages = RedisWatch(deployments, unshared, redis, admins=admins)
-    reports = OrphanReports(deployments, calls, redis, admins=admins)
+    workers = WorkerWatch(deployments, calls, redis, admins=admins, clock=deployments.now)
+    outages = RedisWatch(deployments, unshared, redis, admins=admins, clock=deployments.now)
+    reports = OrphanReports(deployments, calls, redis, admins=admins, clock=deployments.now)
     for name, look in (("workers", workers.run), ("redis", outages.run), ("orphans", reports.run)):
         _begin(f"{name} watch", look, stop)
     return workers
@@ -246,16 +246,19 @@ def _follow(
     watch: WorkerWatch,
 ) -> None:
     deployments = wire_deployments(settings.workers, redis)
-    follower = Follower(deployments, slack, redis, ready=answers.ready, away=watch.away)
+    follower = Follower(deployments, slack, redis, ready=answers.ready, away=watch.away, clock=deployments.now)
     _begin("follower", follower.run, stop)
 
 
 def _begin_notices(settings: BotSettings, redis: Redis, calls: SlackCalls, stop: threading.Event) -> None:
     """Begin what tells people of budgets, and admins of the gateway."""
     deployments, admins = wire_deployments(settings.workers, redis), settings.admins
-    policy = StoredPolicy(redis).current
-    _begin("budget warnings", BudgetWarnings(deployments, calls, redis, policy=policy, admins=admins).run, stop)
-    alerts = GatewayAlerts(calls, redis, admins=admins, serves=lambda: any(s.ready for s in deployments.all()))
+    clock, policy = deployments.now, StoredPolicy(redis).current
+    warnings = BudgetWarnings(deployments, calls, redis, policy=policy, admins=admins, clock=clock)
+    alerts = GatewayAlerts(
+        calls, redis, admins=admins, serves=lambda: any(s.ready for s in deployments.all()), clock=clock
+    )
+    _begin("budget warnings", warnings.run, stop)
     _begin("gateway alerts", alerts.run, stop)
 
 

@@ -35,7 +35,7 @@ from tests.fakes.upstream import Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
 from workers.deployment.audit_stream import AuditStream
 from workers.policy.stored import StoredPolicy
-from workers.run import now, wire_deployments
+from workers.run import wire_deployments
 
 
 class Line:
@@ -74,7 +74,7 @@ class Line:
             direct_requests=DirectRequests(redis),
             policy=StoredPolicy(redis).current,
             audit=AuditStream(redis),
-            now=now,
+            now=self.requests.now,
         )
         app = app_of(BOT_TOKEN, api_url)
         self._later = ThreadPoolExecutor(4)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
@@ -52,6 +52,7 @@ from workers.heartbeats import Heartbeat, read
 from workers.lease import SWEEPER, is_held
 from workers.nudges import Nudge
 from workers.placement.limits import Limits
+from workers.redis_clock import RedisClock
 from workers.settings import KEEP_TRYING_EVERY
 
 KEEP_TRYING_FOR = timedelta(hours=12)
@@ -119,10 +120,6 @@ class ReplicaLog(Struct, frozen=True, kw_only=True):
     tail: str
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Deployments:
     """What people can request from the workers. Every call returns within milliseconds, or raises a WorkersError."""
 
@@ -132,7 +129,7 @@ class Deployments:
         nudge: Nudge,
         drivers: dict[str, Driver],
         keep_trying_every: timedelta = KEEP_TRYING_EVERY,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._redis: Any = redis
         self._log = Log(redis)
@@ -145,7 +142,8 @@ class Deployments:
         self._nudge = nudge
         self._drivers = drivers
         self._keep_trying_every = keep_trying_every
-        self._clock = clock
+        self.now: Callable[[], datetime] = clock or RedisClock(redis)
+        """The time of the installation."""
 
     @contextmanager
     def in_turn(self, launcher: str) -> Iterator[None]:
@@ -187,7 +185,7 @@ class Deployments:
         Raises NameTaken, with the deployment that has the name.
         """
         requested = Requested(
-            **stamp(self._clock()),
+            **stamp(self.now()),
             name=name,
             recipe=recipe,
             replicas=replicas,
@@ -232,29 +230,29 @@ class Deployments:
 
     def keep_until(self, deployment: DeploymentId, until: datetime, *, by: str) -> Deployment:
         """Set another time at which the deployment ends, and return the new state. Raises NoSuchDeployment."""
-        return self._decide(deployment, EndScheduled(**stamp(self._clock()), until=until, by=by))
+        return self._decide(deployment, EndScheduled(**stamp(self.now()), until=until, by=by))
 
     def hold(self, deployment: DeploymentId, clock: Clock, until: datetime, *, by: str) -> Deployment:
         """Keep a clock from ending or pausing a deployment before `until`; return the new state.
 
         Raises NoSuchDeployment.
         """
-        return self._decide(deployment, ClockHeld(**stamp(self._clock()), clock=clock, until=until, by=by))
+        return self._decide(deployment, ClockHeld(**stamp(self.now()), clock=clock, until=until, by=by))
 
     def share(self, deployment: DeploymentId, user: str, *, by: str) -> Deployment:
         """Make a person a co-owner, and return the new state. Raises NoSuchDeployment."""
-        return self._decide(deployment, Shared(**stamp(self._clock()), user=user, by=by))
+        return self._decide(deployment, Shared(**stamp(self.now()), user=user, by=by))
 
     def unshare(self, deployment: DeploymentId, user: str, *, by: str) -> Deployment:
         """Make a person no longer a co-owner, and return the new state. Raises NoSuchDeployment."""
-        return self._decide(deployment, Unshared(**stamp(self._clock()), user=user, by=by))
+        return self._decide(deployment, Unshared(**stamp(self.now()), user=user, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
         """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment, KeyMade.
 
         `id_`: from `new_key_id`, if the caller has to store it before, or may repeat the request.
         """
-        made = KeyIssued(**stamp(self._clock()), key=id_ or new_key_id(), user=user, by=by)
+        made = KeyIssued(**stamp(self.now()), key=id_ or new_key_id(), user=user, by=by)
         key = new_key()
 
         def append(state: Deployment) -> bool:
@@ -267,7 +265,7 @@ class Deployments:
 
     def revoke_key(self, deployment: DeploymentId, key: KeyId, *, by: str) -> None:
         """Revoke a key of the endpoint, unless it is revoked already. Raises NoSuchDeployment."""
-        made = KeyRevoked(**stamp(self._clock()), key=key, by=by)
+        made = KeyRevoked(**stamp(self.now()), key=key, by=by)
         self._while_it_runs(deployment, lambda state: self._log.revoke(state.id, state.version, made))
 
     def keep_trying(self, deployment: DeploymentId, *, by: str, once: str = "") -> Deployment:
@@ -275,7 +273,7 @@ class Deployments:
 
         Raises NoSuchDeployment.
         """
-        every, until = self._keep_trying_every, self._clock() + KEEP_TRYING_FOR
+        every, until = self._keep_trying_every, self.now() + KEEP_TRYING_FOR
         return self._decide(deployment, KeepTryingRequested(**self._stamp(once), by=by, every=every, until=until))
 
     def get(self, name: str) -> Deployment:
@@ -294,11 +292,11 @@ class Deployments:
 
     def past_names(self) -> frozenset[str]:
         """Names of deployments that ended within RECENTLY_ENDED; a name may be in use again."""
-        return frozenset(self._log.past(self._clock() - RECENTLY_ENDED))
+        return frozenset(self._log.past(self.now() - RECENTLY_ENDED))
 
     def last_of(self, name: str) -> Deployment | None:
         """The deployment that last ended under this name; None if there was none, or if its log cannot be read."""
-        id_ = self._log.past(self._clock() - KEPT_AFTER_END).get(name)
+        id_ = self._log.past(self.now() - KEPT_AFTER_END).get(name)
         try:
             return self.by_id(id_) if id_ else None
         except MsgspecError:
@@ -311,7 +309,7 @@ class Deployments:
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""
         names = self._log.names()  # before the refresh, which then includes each of them
-        self._projection.refresh(self._clock())
+        self._projection.refresh(self.now())
         if missing := names.values() - self._projection.states.keys():
             self._projection.read(missing)  # after a restore of Redis the feed may lack them
         found = (self._projection.states.get(id_) for _, id_ in sorted(names.items()))
@@ -329,7 +327,7 @@ class Deployments:
 
     def orphans(self) -> list[Orphan]:
         """Machines that run and that no log contains, dearest first, as of the last lists. Raises RedisError."""
-        return self._orphans.running(self._clock())
+        return self._orphans.running(self.now())
 
     def workers_away(self) -> WorkersAway | None:
         """Which workers have not answered for a minute; None if they do. Raises RedisError."""
@@ -423,5 +421,5 @@ class Deployments:
 
     def _stamp(self, once: str) -> Stamp:
         """The current time, and an id that is the same for the same `once`."""
-        made = stamp(self._clock())
+        made = stamp(self.now())
         return Stamp(event_id=EventId(f"once-{once}"), at=made["at"]) if once else made

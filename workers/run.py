@@ -4,7 +4,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 
 from msgspec.structs import replace
@@ -37,6 +36,7 @@ from workers.placement.planner import plan
 from workers.placement.shared_prices import reader
 from workers.pool import WorkerProcesses
 from workers.processes import raise_descriptors
+from workers.redis_clock import RedisClock
 from workers.settings import QUEUE, Settings, from_environ, host_of, kept, queue_of
 from workers.writable import wait_for
 
@@ -125,7 +125,7 @@ def wire_advance(*, forwards: bool) -> Advance:
         installation=settings.installation,
         machine_lease=settings.lease,
         control_lease=settings.control_lease,
-        clock=now,
+        clock=RedisClock(redis),
         gateway=settings.gateway.internal_url,
         host=host_of(settings.home),
         forward=forward(redis) if forwards else None,
@@ -136,10 +136,11 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
     descriptors = raise_descriptors()
     redis = connect(settings.redis_url)
-    refresher = PriceRefresher(redis, partial(sources, settings.environ), every=settings.prices_every, clock=now)
+    clock = RedisClock(redis)
+    refresher = PriceRefresher(redis, partial(sources, settings.environ), every=settings.prices_every, clock=clock)
     threading.Thread(target=refresher.run, args=(stop,), name="prices", daemon=True).start()
     if settings.metrics:
-        serving = (settings.metrics, Ledger(redis), now, stop)
+        serving = (settings.metrics, Ledger(redis), clock, stop)
         threading.Thread(target=cost_metrics.serve, args=serving, name="metrics", daemon=True).start()
     sweeper = Sweeper(
         redis=redis,
@@ -151,7 +152,7 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
         machine_lease=settings.lease,
         control_lease=settings.control_lease,
         every=settings.sweep_every,
-        clock=now,
+        clock=clock,
         host=host_of(settings.home),
         audit_kept=settings.audit_kept,
         probes_at_once=descriptors * 3 // 4,
@@ -178,7 +179,3 @@ def main(environ: Mapping[str, str]) -> None:
     import_sdks(cloud for cloud, driver in drivers.items() if driver.status().usable)
     logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers))
     pool.start(logging_level="WARNING")
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -15,6 +16,7 @@ from redis.retry import Retry
 
 from bot.cli.check_connections import running_gateway
 from bot.cli.check_workers import workers
+from bot.views.amounts import duration
 from workers.clouds.findings import Finding
 from workers.deployment.identity import held
 from workers.errors import WorkersError
@@ -24,6 +26,7 @@ from workers.writable import write
 
 FULL_FROM = 0.9
 """Part of maxmemory from which it is reported."""
+CLOCKS_DIFFER = timedelta(minutes=1)
 SLOW = 0.1
 """Duration of a call, in seconds, from which it is reported."""
 
@@ -41,7 +44,15 @@ def redis(environ: Mapping[str, str]) -> list[Finding]:
         )
         refused = list(_writes(client))
         return [
-            *(_persistence(client), *_disk(client), *_eviction(client), *refused, *_memory(client), *_speed(client)),
+            *(
+                _persistence(client),
+                *_disk(client),
+                *_eviction(client),
+                *refused,
+                *_memory(client),
+                *_speed(client),
+                *_clock(client),
+            ),
             *(*_access(url), *_installation(client, environ), *workers(client, accepts_writes=not refused)),
             running_gateway(client),
         ]
@@ -122,6 +133,19 @@ def _speed(client: Any) -> Iterator[Finding]:
     if took > SLOW:
         says = f"one call takes {1000 * took:.0f} ms: commands in Slack need several within its 3 s, and are late"
         yield Finding(about="Redis", what="speed", works=None, says=says, mend="move it closer, or check its load")
+
+
+def _clock(client: Any) -> Iterator[Finding]:
+    """Whether this host and Redis have the same time. All processes decide by that of Redis."""
+    seconds, _ = client.time()
+    ahead = datetime.now(UTC) - datetime.fromtimestamp(seconds, UTC)
+    if abs(ahead) > CLOCKS_DIFFER:
+        of_host = "ahead of" if ahead > timedelta() else "behind"
+        says = (
+            f"its clock, by which deployments and machines end, differs: that of this host is {duration(abs(ahead))} "
+            f"{of_host} it, and clouds refuse calls by a clock that is minutes off"
+        )
+        yield Finding(about="Redis", what="clock", works=False, says=says, mend="synchronize both clocks by NTP")
 
 
 def _access(url: str) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from workers.deployment.log import Log
 from workers.deployment.orphans import Orphans
 from workers.heartbeats import LATE, Heartbeat, WorkerPart, read
 from workers.lease import SWEEPER, is_held
+from workers.redis_clock import RedisClock
 from workers.run import WORKERS
 
 SWEEPER_RESTARTS_WITHIN = 2.0  # maximum seconds until another sweeper takes over the lease of one that ended
@@ -36,7 +37,7 @@ def workers(client: Redis, *, accepts_writes: bool = True) -> Iterator[Finding]:
     else:
         yield found(works=True, says="observes the machines")
         yield from _jobs(found, beats, deployments)
-    if unknown := Orphans(client).running(datetime.now(UTC)):
+    if unknown := Orphans(client).running(RedisClock(client)()):
         yield Finding(
             about="worker", what="orphans", works=None, says=orphan_machines.summary(unknown), mend=END_ORPHANS
         )

@@ -87,7 +87,7 @@ def status(*, as_json: bool) -> Work:
     """Print a line for each deployment that has not ended."""
 
     def work(deployments: Deployments, out: TextIO) -> int:
-        found, now = deployments.all(), datetime.now(UTC)
+        found, now = deployments.all(), deployments.now()
         lost, away = deployments.lost(), deployments.workers_away()
         if as_json:
             json.dump([_row(state, now) for state in found], out, indent=1)

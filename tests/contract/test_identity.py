@@ -1,6 +1,7 @@
 """Which installation a Redis belongs to, on a real Valkey: who takes whose id, and who refuses to start."""
 
 import threading
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
@@ -12,7 +13,7 @@ from tests.builders.offers import offer
 from workers.deployment.events import LaunchIntended
 from workers.deployment.identity import INSTALLATION, AnotherInstallation, agree, held
 from workers.deployment.log import Log, new_id, stamp
-from workers.run import belong, now, wire_advance
+from workers.run import belong, wire_advance
 from workers.settings import from_environ, host_of
 
 
@@ -38,7 +39,7 @@ def logged(redis, *installations):
     log, id_ = Log(redis), new_id()
     log.open(id_, requested(name=id_), "mxk_of_a_test", id_)
     asked = [request(f"{id_}-{n}", [offer("aws use1-az1")], installation=i) for n, i in enumerate(installations)]
-    log.record(id_, log.version(id_), [LaunchIntended(**stamp(now()), request=one) for one in asked])
+    log.record(id_, log.version(id_), [LaunchIntended(**stamp(datetime.now(UTC)), request=one) for one in asked])
 
 
 def test_the_first_worker_names_the_installation_and_keeps_the_name_in_its_home(redis, valkey_url, tmp_path):

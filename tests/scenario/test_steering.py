@@ -14,7 +14,6 @@ from bot.views import details
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT, Upstream
 from tests.person import MIXTRAL, ROBIN, Refused, words
-from workers.run import now
 
 __all__ = ["engine", "line", "place", "slack"]
 
@@ -271,7 +270,7 @@ def test_feedback_counts_once_for_a_person_and_an_answer_and_a_change_of_mind_mo
     assert told(place, "You called this answer of *fast* bad")["thread_ts"] == ts
     place.robin.command(MIXTRAL, "/mixtral status fast")
     told(place, "*Feedback on answers*  1 good, 1 bad")
-    shown = details.modal(place.line.requests.by_id(id_), now(), rated="1 good, 1 bad")
+    shown = details.modal(place.line.requests.by_id(id_), place.line.requests.now(), rated="1 good, 1 bad")
     assert "*Feedback on answers*  1 good, 1 bad" in words(shown)
     with pytest.raises(Refused):  # Slack sends the value of one of the two buttons
         feedback(place, place.robin, answer, "best")

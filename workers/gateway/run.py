@@ -30,7 +30,8 @@ from workers.gateway.holding import MAX_HELD, Holding
 from workers.nudges import nudge
 from workers.policy.stored import StoredPolicy
 from workers.processes import Children
-from workers.run import belong, connect, now
+from workers.redis_clock import RedisClock
+from workers.run import belong, connect
 from workers.settings import GatewaySettings, Settings, from_environ
 from workers.writable import wait_for
 
@@ -86,7 +87,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
         policy=StoredPolicy(redis).current,
         nudge=nudge(redis),
         url=shaped.url,
-        clock=now,
+        clock=RedisClock(redis),
     )
     _prepare(gateway, stop)  # before the first request is held, because its outlook is computed from the log
     holding = Holding(shaped.folder / HOLD_SOCKET, shaped.hold, gateway.outlook, max_held=_raise_file_limit() // 2)

@@ -113,6 +113,22 @@ def test_a_redis_that_accepts_no_writes_is_a_failure_with_cause_and_mend(environ
     assert "ACL SETUSER" in mend
 
 
+@pytest.mark.parametrize(
+    ("ahead", "says"), [(timedelta(hours=1), "1 h ahead of it"), (-timedelta(hours=2), "1 h 59 min behind it")]
+)
+def test_a_clock_of_this_host_that_differs_from_that_of_redis_is_told(environ, monkeypatch, ahead, says):
+    class Differs(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + ahead + timedelta(seconds=0.9)  # Redis tells whole seconds
+
+    assert found(environ, "Redis", "clock") == []
+    monkeypatch.setattr(check_redis, "datetime", Differs)
+    ((works, said, mend),) = found(environ, "Redis", "clock")
+    assert (works, mend) == (False, "synchronize both clocks by NTP")
+    assert says in said
+
+
 def test_a_memory_that_is_almost_full_and_a_slow_redis_are_reported_before_they_fail(environ, redis, monkeypatch):
     monkeypatch.setattr(check_redis, "SLOW", 30.0)  # a call on a busy host may take longer than the product's 0.1 s
     assert found(environ, "Redis", "speed") == []
