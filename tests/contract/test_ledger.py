@@ -14,6 +14,7 @@ from tests.builders.events import requested
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
+from workers.control.purchase_budgets import PurchaseBudgets
 from workers.deployment import ledger_reader, snapshot, stored_book
 from workers.deployment import log as log_module
 from workers.deployment.events import EventId, ScaleRequested, Version
@@ -21,7 +22,7 @@ from workers.deployment.ledger import LEDGER, TOKENS, LedgerEntry, MachineRepric
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import START, Log, NameTaken, new_id
 from workers.deployment.ownership import ENDED_ITSELF
-from workers.deployment.stored_book import BOOK, BOOK_SCHEMA, StoredBook
+from workers.deployment.stored_book import BOOK, BOOK_SCHEMA, RECENT, StoredBook
 from workers.deployment.token_counts import Tokens, counted
 
 NOW = datetime.now(UTC)
@@ -256,7 +257,7 @@ def test_a_machine_that_no_list_shows_after_the_end_of_its_deployment_costs_noth
 def test_a_process_that_begins_reads_only_what_is_later_than_the_stored_book(redis, monkeypatch):
     monkeypatch.setattr(ledger_reader, "STORED_EVERY", 2)
     append(redis, told := launched().created())
-    Ledger(redis, whole=True).store()
+    Ledger(redis, whole=True).store(NOW)
     append(redis, told.wait(minutes=30).gone("ended").ended())
     read, xrange = [], redis.xrange
     monkeypatch.setattr(redis, "xrange", lambda key, **asked: read.append((key, asked)) or xrange(key, **asked))
@@ -267,15 +268,34 @@ def test_a_process_that_begins_reads_only_what_is_later_than_the_stored_book(red
     assert ledger.book() == Ledger(redis, whole=True).book()
 
 
+def test_a_purchase_does_not_read_the_machines_that_ended_long_ago(redis, monkeypatch):
+    """A year of spot machines is tens of megabytes, which each purchase under a budget would read and decode."""
+    monkeypatch.setattr(ledger_reader, "STORED_EVERY", 2)
+    for number in range(100):
+        old = Story(f"old-{number}", id_=f"d{number:08}0old", at=NOW - timedelta(days=100))
+        append(redis, old.planned(offer("r-1", "7.20")).asked().created().gone("ended").ended())
+    append(redis, told := launched().created())
+    Ledger(redis, whole=True).store(NOW)
+    assert redis.strlen(RECENT) < redis.strlen(BOOK) / 2
+    purchases = PurchaseBudgets(redis)
+    book, newest = purchases._ledger.newest()
+    whole, same = Ledger(redis, whole=True).newest()
+    assert (list(book.uses), newest) == ([(told.id, 1)], same)
+    assert len(whole.uses) == 101
+    assert book.total(NOW - timedelta(days=62), NOW) == whole.total(NOW - timedelta(days=62), NOW)
+    append(redis, old.asked().created())
+    assert purchases._ledger.newest()[0].uses[old.id, 2].owner == whole.owners[old.id]
+
+
 @pytest.mark.parametrize("stored", [b"no book", b'{"schema": 99}', None])
 def test_a_stored_book_that_cannot_be_read_or_is_not_of_this_ledger_is_not_used(redis, stored):
     append(redis, told := launched().created())
-    Ledger(redis, whole=True).store()
+    Ledger(redis, whole=True).store(NOW)
     if stored is None:  # an older copy of Redis was restored, without its newest entry
         redis.xdel(LEDGER, redis.xrevrange(LEDGER, count=1)[0][0])
     else:
-        redis.set(BOOK, stored)
-    assert Ledger(redis).newest() == Ledger(redis, whole=True).newest()
+        redis.mset({BOOK: stored, RECENT: stored})
+    assert Ledger(redis, recent=True).newest() == Ledger(redis).newest() == Ledger(redis, whole=True).newest()
     assert told.state is not None
 
 
@@ -306,7 +326,7 @@ def test_offers_that_are_refused_again_and_again_do_not_make_the_ledger_grow(red
         append(redis, told.asked())
         told.given_up("its cloud gave no answer").gone("its cloud gave no answer")
         append(redis, told)
-        sweeper.store()
+        sweeper.store(NOW)
         assert sweeper.complete(Log(redis), MONTH_AGO, NOW) == 0
         lengths.append(redis.xlen(LEDGER))
         assert sweeper.newest() == follower.newest() == Ledger(redis, whole=True).newest() == Ledger(redis).newest()
@@ -326,7 +346,7 @@ def test_who_has_read_a_reservation_learns_that_it_was_released_also_if_the_rele
     sweeper, follower = Ledger(redis, whole=True), Ledger(redis)
     assert len(follower.book().reserved) == 1
     append(redis, told.refused().asked().created())
-    sweeper.store()
+    sweeper.store(NOW)
     assert follower.newest() == Ledger(redis).newest() == sweeper.newest()
     assert not follower.book().reserved
 
@@ -342,7 +362,7 @@ def test_a_release_that_is_newer_than_the_stored_book_is_not_removed(redis, monk
         return encoded(book, position)
 
     monkeypatch.setattr(stored_book, "encoded", slowly)
-    sweeper.store()
+    sweeper.store(NOW)
     assert not Ledger(redis).book().reserved
 
 

@@ -90,6 +90,26 @@ def test_a_reader_whose_newest_entry_was_removed_begins_again(redis, counting):
     assert ledger.book().counts == counting.last
 
 
+def test_what_was_counted_before_the_stream_is_read_once_also_if_the_stream_is_empty(redis, counting, monkeypatch):
+    TokenStream(redis).trim(NOW + timedelta(days=1))
+    ledger, reads, hvals = Ledger(redis), [], redis.hvals
+    monkeypatch.setattr(redis, "hvals", lambda key: reads.append(key) or hvals(key))
+    for _ in range(3):
+        assert ledger.book().counts == counting.last
+    assert len(reads) == 1
+
+
+def test_a_reader_that_runs_for_months_forgets_the_hours_that_the_stream_keeps_no_longer(redis, counting):
+    ledger = Ledger(redis)
+    for days in range(1, 101):
+        counting.works(1, 5, NOW + timedelta(days=days))
+        TokenStream(redis).trim(NOW + timedelta(days=days) - KEPT)
+        hours = len(ledger.book().tokens)
+        assert hours <= KEPT.days + 2
+    assert ledger.book().tokens == Ledger(redis).book().tokens
+    assert ledger.book().counts == counting.last
+
+
 def test_several_batches_keep_the_last_count(redis, counting, monkeypatch):
     monkeypatch.setattr(token_stream, "BATCH", 7)
     TokenStream(redis).trim(NOW - KEPT)

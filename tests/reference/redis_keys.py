@@ -6,6 +6,7 @@ KEYS = {
     "mixtral:feed": ("stream", "One entry for each appended event: the deployment (`d`) and the version (`v`). About 100,000 entries are kept."),
     "mixtral:ledger": ("stream", "The requests, reservations, machines and ends of all deployments, with their prices (JSON), for as long as Redis keeps them; reservations of which no machine came are removed later."),
     "mixtral:ledger:book": ("string", "The fold of `mixtral:ledger` up to one of its entries (JSON), so that jobs read only later ones. It is made again if it is lost."),
+    "mixtral:ledger:book:recent": ("string", "The same without the machines that ended over 62 days ago (JSON), for purchases under a budget."),
     "mixtral:ledger:removed": ("string", "How many times entries were removed from `mixtral:ledger`: a process that has read it before reads it again."),
     "mixtral:ledger:tokens": ("stream", "Counts of the tokens that each replica has processed (JSON), of the last 40 days."),
     "mixtral:ledger:tokens:earlier": ("hash", "The last count of each replica that was removed from `mixtral:ledger:tokens` (JSON), by the deployment's id and the attempt."),

@@ -19,7 +19,7 @@ class PurchaseBudgets:
 
     def __init__(self, redis: Redis) -> None:
         self._policy = StoredPolicy(redis)
-        self._ledger = Ledger(redis)
+        self._ledger = Ledger(redis, recent=True)
 
     def decide(
         self, state: Deployment, offers: Sequence[Offer], now: datetime, *, without: int = 0

@@ -164,7 +164,7 @@ class Sweeper:
         since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
         try:
             added = self._ledger.complete(self._log, since, now)
-            self._ledger.store()
+            self._ledger.store(now)
             self._freeing.look(self._ledger, now)
         except (RedisError, WorkersError, ValueError, KeyError) as error:
             logger.warning("The ledger cannot be completed: %s", error)

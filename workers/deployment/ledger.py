@@ -177,7 +177,7 @@ class Book(Struct, frozen=True, kw_only=True):
     counts: dict[Replica, TokensCounted] = {}
     """The newest count of each replica."""
     tokens: dict[tuple[DeploymentId, datetime], Tokens] = {}
-    """By deployment and hour."""
+    """By deployment and hour, of the last weeks."""
     reserved: dict[tuple[DeploymentId, int], MachineReserved] = {}
     """By deployment and attempt: the machines that were requested, and of which nothing is known yet."""
     early: dict[tuple[DeploymentId, int], tuple[MachineRepriced, ...]] = {}
@@ -252,9 +252,11 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
 
     A deployment may be booked after its machines: a bot of an earlier version did not book it.
     """
-    book = onto or Book()
-    owners, uses, reserved = dict(book.owners), dict(book.uses), dict(book.reserved)
-    counts, tokens, early = dict(book.counts), dict(book.tokens), dict(book.early)
+    book, entries = onto or Book(), tuple(entries)
+    owners, uses, reserved, early = dict(book.owners), dict(book.uses), dict(book.reserved), dict(book.early)
+    counts, tokens = book.counts, book.tokens
+    if any(isinstance(entry, TokensCounted) for entry in entries):  # they are many, and each purchase reads entries
+        counts, tokens = dict(counts), dict(tokens)
     for entry in entries:
         match entry:
             case DeploymentBooked():

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import MsgspecError
@@ -39,8 +39,9 @@ from workers.deployment.ledger import (
 from workers.deployment.log import START, Log
 from workers.deployment.ownership import has_ended_itself
 from workers.deployment.state import fold as fold_log
-from workers.deployment.stored_book import BOOK
+from workers.deployment.stored_book import BOOK, RECENT
 from workers.deployment.token_counts import TokensCounted
+from workers.deployment.token_stream import KEPT as TOKENS_KEPT
 from workers.deployment.token_stream import TokenStream
 
 _LOG = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ BATCH = 1000
 
 STORED_EVERY = 1000
 """Number of new entries after which the book is stored again."""
+
+RECENT_FOR = timedelta(days=62)
+"""Time for which the recent book has a machine after its end. No budget is of a longer time than a month."""
 
 START_OF_STREAM = "-"
 
@@ -61,15 +65,22 @@ it has read."""
 class Ledger:
     """The ledger of this installation. Safe to use from several threads; each call reads only what is new."""
 
-    def __init__(self, redis: Redis, *, whole: bool = False) -> None:
-        """`whole`: read it from its beginning, also if a book is stored; for the process that stores it."""
+    def __init__(self, redis: Redis, *, whole: bool = False, recent: bool = False) -> None:
+        """`whole`: read it from its beginning, also if a book is stored; for the process that stores it.
+
+        `recent`: perhaps without the machines that ended over RECENT_FOR ago.
+        """
         self._redis: Any = redis
         self._tokens = TokenStream(redis)
-        self._whole = whole
+        self._whole, self._recent = whole, recent
         self._book = Book()
         self._positions = dict.fromkeys((LEDGER, TOKENS), START_OF_STREAM)
         self._removed = 0
         """REMOVED, as of the beginning of the book."""
+        self._has_earlier = False
+        """Whether the counts are read that the stream of tokens continues."""
+        self._tokens_since = datetime.min.replace(tzinfo=UTC)
+        """The book has no tokens of earlier hours."""
         self._unmade: dict[tuple[DeploymentId, int], list[str]] = {}
         """The positions of the entries of each machine that was never booked; only if `whole`."""
         self._lock = threading.Lock()
@@ -80,8 +91,9 @@ class Ledger:
             self._compare(LEDGER, TOKENS)
             self._begin()
             self._read(LEDGER)
-            if self._positions[TOKENS] == START_OF_STREAM:
+            if not self._has_earlier:
                 self._book = replace(self._book, counts=self._tokens.earlier() | self._book.counts)
+                self._has_earlier = True
             return self._read(TOKENS)
 
     def newest(self) -> tuple[Book, str]:
@@ -108,20 +120,21 @@ class Ledger:
         for stream in streams:
             last = self._positions[stream].removeprefix("(")
             if last != START_OF_STREAM and not self._redis.xrange(stream, min=last, max=last):
-                self._book, self._unmade = Book(), {}
+                self._book, self._unmade, self._has_earlier = Book(), {}, False
                 self._positions = dict.fromkeys(self._positions, START_OF_STREAM)
 
     def _begin(self) -> None:
         """Begin with the stored book, unless entries were read already, or its position is not in the ledger."""
         if self._whole or self._positions[LEDGER] != START_OF_STREAM:
             return
-        stored = stored_book.read(self._redis.get(BOOK))
+        stored = stored_book.read(self._redis.get(RECENT)) if self._recent else None
+        stored = stored or stored_book.read(self._redis.get(BOOK))
         if stored is not None and self._redis.xrange(LEDGER, min=stored[1], max=stored[1]):
             book, position = stored
             self._book = replace(book, counts=self._book.counts, tokens=self._book.tokens)
             self._positions[LEDGER] = f"({position}"
 
-    def store(self) -> None:
+    def store(self, now: datetime) -> None:
         """Store the book for processes that begin, if many entries were added since, and remove what is void.
 
         Raises RedisError.
@@ -129,7 +142,10 @@ class Ledger:
         book, newest = self.newest()
         stored = stored_book.read(self._redis.get(BOOK))
         if newest and (stored is None or self._is_far_behind(stored[1])):
-            self._redis.set(BOOK, stored_book.encoded(book, newest))
+            recent = stored_book.ended_since(book, now - RECENT_FOR)
+            with self._redis.pipeline(transaction=True) as both:
+                both.set(BOOK, stored_book.encoded(book, newest)).set(RECENT, stored_book.encoded(recent, newest))
+                both.execute()
             self._remove_void(newest)
 
     def _remove_void(self, newest: str) -> None:
@@ -160,8 +176,18 @@ class Ledger:
             self._book = fold((entry for _, entry in found), onto=self._book)
             if self._whole:
                 self._note(found)
+            if stream == TOKENS and found:
+                self._forget_tokens(found[-1][1])
             self._positions[stream] = f"({entries[-1][0].decode()}"
         return self._book
+
+    def _forget_tokens(self, newest: LedgerEntry) -> None:
+        """Leave out, once a day, the hours that the stream keeps no longer."""
+        since = newest.at - TOKENS_KEPT if isinstance(newest, TokensCounted) else self._tokens_since
+        if since - self._tokens_since >= timedelta(days=1):
+            self._tokens_since = since
+            kept = {key: count for key, count in self._book.tokens.items() if key[1] >= since}
+            self._book = replace(self._book, tokens=kept)
 
     def _note(self, found: Sequence[tuple[str, LedgerEntry]]) -> None:
         """Remember where the entries of machines are that are not booked."""

@@ -1,7 +1,10 @@
 """PURE: the fold of the ledger as it is stored beside it, so that a short process need not read every entry."""
 
+from datetime import datetime
+
 import msgspec
 from msgspec import MsgspecError, Struct
+from msgspec.structs import replace
 
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import (
@@ -14,6 +17,9 @@ from workers.deployment.ledger import (
 
 BOOK = "mixtral:ledger:book"
 """The book as it was at a position of the ledger. Without it, the ledger is read from its beginning."""
+
+RECENT = "mixtral:ledger:book:recent"
+"""The same without the machines that ended long ago: a purchase needs those of this month."""
 
 BOOK_SCHEMA = 2
 """Raised with each new kind or field of an entry and each change of the fold: a book of another schema is not used.
@@ -48,6 +54,11 @@ def encoded(book: Book, position: str) -> bytes:
             early=tuple(price for prices in book.early.values() for price in prices),
         )
     )
+
+
+def ended_since(book: Book, since: datetime) -> Book:
+    """Without the machines that ended earlier. All owners stay: their deployments may get machines later."""
+    return replace(book, uses={key: u for key, u in book.uses.items() if u.ended is None or u.ended >= since})
 
 
 def read(stored: bytes | None) -> tuple[Book, str] | None:
