@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from recipes.schema import Recipe
 from workers.clouds.driver import Driver
 from workers.decision.worker_absence import WorkersAway, away_by_age
-from workers.deployment.condition import is_ending
+from workers.deployment.condition import is_ending, only_ends
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
@@ -129,7 +129,9 @@ class Deployments:
         nudge: Nudge,
         drivers: dict[str, Driver],
         keep_trying_every: timedelta = KEEP_TRYING_EVERY,
+        *,
         clock: Callable[[], datetime] | None = None,
+        nudge_end: Nudge | None = None,
     ) -> None:
         self._redis: Any = redis
         self._log = Log(redis)
@@ -139,7 +141,7 @@ class Deployments:
         self._past = Past(self._log)
         self._confidential = Confidential(self._log, os.environ)
         self._orphans = Orphans(redis)
-        self._nudge = nudge
+        self._nudge, self._nudge_end = nudge, nudge_end or nudge
         self._drivers = drivers
         self._keep_trying_every = keep_trying_every
         self.now: Callable[[], datetime] = clock or RedisClock(redis)
@@ -414,9 +416,9 @@ class Deployments:
             if state.newer:
                 raise WrittenByNewer(state)
             if self._log.append(state.id, state.version, [made]):
-                self._nudge(state.id)
                 after = fold(state.id, [made], onto=state)
                 assert after is not None  # noqa: S101 - a fold onto a state is a state
+                (self._nudge_end if only_ends(after) else self._nudge)(state.id)
                 return after
 
     def _stamp(self, once: str) -> Stamp:

@@ -19,12 +19,12 @@ class Nudge(Protocol):
     def __call__(self, deployment: DeploymentId, /) -> None: ...
 
 
-def nudge(redis: Redis) -> Nudge:
+def nudge(redis: Redis, queue: str = QUEUE) -> Nudge:
     """A function that enqueues `advance`; a finished, failed or expired job leaves nothing in Redis."""
-    queue = Queue(QUEUE, connection=redis)
+    jobs = Queue(queue, connection=redis)
 
     def send(deployment: DeploymentId) -> None:
-        _enqueue(queue, "workers.jobs.advance", deployment)
+        _enqueue(jobs, "workers.jobs.advance", deployment)
 
     return send
 

@@ -54,7 +54,8 @@ class TiedWorker(Worker):
         return super().main_work_horse(*args, **kwargs)
 
 
-def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent: int, host: str) -> None:
+def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent: int, host: str | None) -> None:
+    """`host`: whose heartbeat this process records; None: it does not do all jobs, so it does not vouch for them."""
     die_with_parent(parent)
     redis = connect()
     wait_for(redis)  # otherwise the pool would start a process that fails at once, every second
@@ -68,7 +69,7 @@ def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent
         maintenance_interval=10,
         log_job_description=False,
     )
-    worker.recorder = HeartbeatRecorder(redis, WorkerPart.JOBS, host)
+    worker.recorder = None if host is None else HeartbeatRecorder(redis, WorkerPart.JOBS, host)
     try:
         worker.work(with_scheduler=False, logging_level="WARNING")
     except RedisError as error:
@@ -111,13 +112,19 @@ class WorkerProcesses(WorkerPool):
         sweep: Callable[[threading.Event], None],
         *,
         queues: Sequence[str],
+        reserved: Sequence[str],
         num_workers: int,
         host: str,
         heartbeat: HeartbeatRecorder,
     ) -> None:
-        """`host`: id of this worker host. `heartbeat`: its connection needs a short timeout, to end within seconds."""
-        super().__init__(list(queues), connection=connect(), num_workers=num_workers)
-        self._queues_read = tuple(queues)
+        """`num_workers` processes read `queues`, and one more reads `reserved`, so that these jobs wait for no others.
+
+        `host`: id of this worker host. `heartbeat`: its connection needs a short timeout, to end within seconds.
+        """
+        super().__init__(list(queues), connection=connect(), num_workers=num_workers + 1)
+        self._queues_read, self._reserved = tuple(queues), tuple(reserved)
+        self._reserve: BaseProcess | None = None
+        """The process that reads `reserved`."""
         self._connect = connect
         self._sweep = sweep
         self._host = host
@@ -125,9 +132,14 @@ class WorkerProcesses(WorkerPool):
         self._sweeper: BaseProcess | None = None
 
     def get_worker_process(self, name: str, *_: Any, **__: Any) -> BaseProcess:
-        return _fork.Process(
-            target=_work, args=(name, self._connect, self._queues_read, os.getpid(), self._host), name=f"worker {name}"
+        is_reserve = self._reserve is None or not self._reserve.is_alive()
+        queues, host = (self._reserved, None) if is_reserve else (self._queues_read, self._host)
+        process = _fork.Process(
+            target=_work, args=(name, self._connect, queues, os.getpid(), host), name=f"worker {name}"
         )
+        if is_reserve:
+            self._reserve = process
+        return process
 
     def start_workers(self, *args: Any, **kwargs: Any) -> None:
         super().start_workers(*args, **kwargs)

@@ -37,13 +37,13 @@ from workers.placement.shared_prices import reader
 from workers.pool import WorkerProcesses
 from workers.processes import raise_descriptors
 from workers.redis_clock import RedisClock
-from workers.settings import QUEUE, Settings, from_environ, host_of, kept, queue_of
+from workers.settings import ENDS, QUEUE, Settings, from_environ, host_of, kept, queue_of
 from workers.writable import wait_for
 
 logger = logging.getLogger(__name__)
 
 WORKERS = 4
-"""Number of processes that run jobs."""
+"""Number of processes that run all jobs. One more ends deployments only, while clouds keep these waiting."""
 
 ANSWERS_WITHIN = 5.0
 """Timeout of Redis in seconds. A frozen Redis accepts connections and never answers."""
@@ -96,7 +96,8 @@ def ladder_of(settings: Settings, drivers: Mapping[str, Driver], redis: Redis | 
 
 
 def wire_deployments(settings: Settings, redis: Redis) -> Deployments:
-    return Deployments(redis, nudge(redis), drivers_of(settings), settings.keep_trying_every)
+    drivers, every = drivers_of(settings), settings.keep_trying_every
+    return Deployments(redis, nudge(redis), drivers, every, nudge_end=nudge(redis, ENDS))
 
 
 def belong(settings: Settings, redis: Redis, *, may_found: bool = False) -> Settings:
@@ -147,6 +148,7 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
         log=Log(redis),
         drivers=drivers_of(settings),
         nudge=nudge(redis),
+        nudge_end=nudge(redis, ENDS),
         installation=settings.installation,
         environ=settings.environ,
         machine_lease=settings.lease,
@@ -169,7 +171,8 @@ def main(environ: Mapping[str, str]) -> None:
     pool = WorkerProcesses(
         lambda: connect(settings.redis_url),
         lambda stop: run_sweeper(settings, stop),
-        queues=(QUEUE, queue_of(host_of(settings.home))),
+        queues=(ENDS, QUEUE, queue_of(host_of(settings.home))),
+        reserved=(ENDS,),
         num_workers=WORKERS,
         host=host_of(settings.home),
         heartbeat=HeartbeatRecorder(connect(settings.redis_url, PULSE_WITHIN), WorkerPart.POOL, host_of(settings.home)),

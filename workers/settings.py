@@ -16,6 +16,8 @@ from workers.errors import WorkersError
 from workers.settings_table import CLOUDS, DEFAULTS
 
 QUEUE = "advance"
+ENDS = "ends"
+"""The queue of deployments that want no machine any more. One process of each host reads only it."""
 OFF = "off"
 
 

@@ -27,7 +27,7 @@ is in ISO 8601 (`PT5M`), a time is in UTC, and a `Decimal` is a string."""
 
 REDIS = """## Redis keys
 
-Every key of the product in Redis, besides those of RQ (`rq:…`), whose queue is named `advance`."""
+Every key of the product in Redis, besides those of RQ (`rq:…`), whose queues are named `advance` and `ends`."""
 
 
 def page() -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from workers.decision.next_step import Wait, next_step
+from workers.deployment.condition import only_ends
 from workers.deployment.events import DeploymentId, Version
 from workers.deployment.state import Deployment
 from workers.nudges import Nudge
@@ -17,8 +18,9 @@ NUDGE_AGAIN_MAX = timedelta(seconds=30)
 class Nudger:
     """Stores the version of each log at its last nudge. If the log has not grown since, the nudge may be lost."""
 
-    def __init__(self, nudge: Nudge, clock: Callable[[], datetime]) -> None:
-        self._nudge = nudge
+    def __init__(self, nudge: Nudge, clock: Callable[[], datetime], nudge_end: Nudge | None = None) -> None:
+        """`nudge_end`: for deployments that want no machine any more; None: the same."""
+        self._nudge, self._nudge_end = nudge, nudge_end or nudge
         self._now = clock
         self._nudged: dict[DeploymentId, tuple[Version, datetime, timedelta]] = {}
 
@@ -35,4 +37,4 @@ class Nudger:
                 continue
             longer = min(pause * 2, NUDGE_AGAIN_MAX) if version == state.version else NUDGE_AGAIN
             self._nudged[id_] = (state.version, now, longer)
-            self._nudge(id_)
+            (self._nudge_end if only_ends(state) else self._nudge)(id_)

@@ -84,6 +84,7 @@ class Sweeper:
         every: timedelta,
         clock: Callable[[], datetime],
         host: str = "",
+        nudge_end: Nudge | None = None,
         audit_kept: timedelta = AUDIT_KEPT,
         probes_at_once: int = AT_ONCE,
     ) -> None:
@@ -121,7 +122,7 @@ class Sweeper:
         self._idling = IdleWatch(redis, log)
         self._shortening = Shortening(log)
         self._freeing = NameFreeing(redis, log, machine_lease)
-        self._nudger = Nudger(nudge, clock)
+        self._nudger = Nudger(nudge, clock, nudge_end)
         self._redis_failure = ""
         """Why the last sweep failed; empty if it did not."""
         self._failing: dict[str, str] = {}

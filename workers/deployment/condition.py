@@ -169,6 +169,11 @@ def is_ending(state: Deployment) -> bool:
     return state.ended is not None or state.stopped_by is not None
 
 
+def only_ends(state: Deployment) -> bool:
+    """Whether it wants no machine any more: what is left to do waits for no launch."""
+    return is_ending(state) or not state.wanted
+
+
 def is_asleep(state: Deployment) -> bool:
     """Whether it is scaled to zero, and a request starts a replica."""
     condition = condition_of(state)
