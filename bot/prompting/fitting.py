@@ -191,11 +191,11 @@ def _within(message: Turn, size: int) -> Turn:
     excess = _estimate([message]) - size
     if excess <= 0 or not message.texts:
         return message
-    total = sum(_tokens(text.text) for text in message.texts)
-    kept = max(total - excess - _CUT_TOKENS * len(message.texts), 0)
-    return replace(
-        message, texts=tuple(_of_tokens(text, _tokens(text.text) * kept // (total or 1)) for text in message.texts)
-    )
+    sizes = [_tokens(text.text.rstrip()) for text in message.texts]  # a prompt has no blanks at the end of a text
+    total = sum(sizes)
+    kept = max(total - excess - _CUT_TOKENS * len(sizes), 0)
+    texts = (_of_tokens(text, size * kept // (total or 1)) for text, size in zip(message.texts, sizes, strict=True))
+    return replace(message, texts=tuple(texts))
 
 
 def _of_tokens(text: Text, most: int) -> Text:

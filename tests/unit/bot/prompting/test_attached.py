@@ -151,6 +151,12 @@ def test_a_text_that_fits_is_whole_and_an_earlier_one_is_cut_before_that_of_the_
     assert budget(None).prompt > 4000
 
 
+def test_blanks_at_the_end_of_a_text_take_no_room():
+    question = Turn(role="user", content="Why?", texts=(document("x" + " " * 4000), document("y" * 4000, "b.log")))
+    [kept] = asking([], question, 500)
+    assert len(kept.whole) < 4 * 500
+
+
 def test_a_conversation_that_an_engine_refuses_loses_its_history_then_texts_then_images():
     question = Turn(role="user", content="Why?", texts=(document("y" * 4000),))
     it = fitted([Turn(role="user", content="x" * 4000)], question, 8192, lambda _: None).less()
