@@ -19,6 +19,9 @@ LEAST_TOKENS = 256
 ASSUMED_CONTEXT = 8192
 """Context length in tokens of an engine that does not report one."""
 
+MOST_COUNTS = 8
+"""Maximum number of times that a tokenizer is asked for one question. Most agree at the second or third."""
+
 _CHARACTERS_PER_TOKEN = 4
 _TURN_TOKENS = 16
 """Maximum number of tokens that a chat template adds to a turn."""
@@ -115,8 +118,9 @@ def fitted(
 
     A text that is attached is cut if it does not fit, that of the question last.
 
-    Where no count is available, a character outside ASCII is taken for a token. Where the context is not known,
-    thoughts get no more than their quarter: an engine with a smaller one may refuse the request.
+    Where no count is available, or `MOST_COUNTS` did not suffice, a character outside ASCII is taken for a token. Where
+    the context is not known, thoughts get no more than their quarter: an engine with a smaller one may refuse the
+    request.
     """
     room, tokens = budget(context), context or ASSUMED_CONTEXT
     most = tokens if context else room.answer + room.thoughts
@@ -126,19 +130,21 @@ def fitted(
     def divided(kept: Sequence[Turn], total: int) -> Fitted:
         return replace(_divided(kept, total, room.answer), system=system, is_folded=is_folded)
 
-    while True:
+    for at in range(MOST_COUNTS):
         kept = asking(said, question, size - _estimate(head))
         exact = _bound([*head, *kept])
         if exact > room.prompt:
             counted = count(headed(kept, system, is_folded=is_folded))
             if counted is None:
-                kept = asking(said, question, room.prompt - _estimate(head))
-                return divided(kept, min(tokens - _estimate([*head, *kept]), room.answer + room.thoughts))
+                break
             exact = counted + _UNCOUNTED_TOKENS + _IMAGE_TOKENS * sum(len(message.images) for message in kept)
         if exact <= room.prompt or (len(kept) == 1 and not any(text.text for text in kept[0].texts)):
             return divided(kept, min(tokens - exact, most))
         estimate = _estimate([*head, *kept])
-        size = min(estimate * room.prompt // exact, estimate - 1, size - 1)
+        less = size - 1 if at < MOST_COUNTS // 2 else size // 2  # what is left by then fits whatever is counted
+        size = min(estimate * room.prompt // exact, estimate - 1, less)
+    kept = asking(said, question, min(size, room.prompt) - _estimate(head))
+    return divided(kept, min(tokens - _estimate([*head, *kept]), room.answer + room.thoughts))
 
 
 def asking(said: Sequence[Turn], question: Turn, size: int) -> list[Turn]:

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.prompting.attached import Text
 from bot.prompting.conversation import Turn
-from bot.prompting.fitting import LEAST_TOKENS, THOUGHT_TOKENS, asking, budget, fitted, joined
+from bot.prompting.fitting import LEAST_TOKENS, MOST_COUNTS, THOUGHT_TOKENS, asking, budget, fitted, joined
 
 CONTEXT = 4096
 QUESTION = "番茄酱是什么颜色的呢"
@@ -70,6 +71,20 @@ def test_two_hundred_questions_in_chinese_are_cut_to_what_the_tokenizer_counts()
     assert budget(CONTEXT).prompt * 2 // 3 < counted[-1] <= budget(CONTEXT).prompt
     assert len(counted) <= 3
     assert it.turns[-1].content == QUESTION
+
+
+def test_a_tokenizer_that_never_agrees_is_asked_a_few_times_and_then_the_estimate_is_taken():
+    log = Text(label="File `a.log`", name="`a.log`", text="x" * 400_000, length=400_000)
+    question, asked = asks(QUESTION, texts=(log,)), []
+
+    def one_too_many(turns):
+        asked.append(turns)
+        return budget(CONTEXT).prompt + 1 - 64  # which are added to each count
+
+    it = fitted([], question, CONTEXT, one_too_many)
+    assert len(asked) == MOST_COUNTS
+    assert it.turns[-1].content.endswith(QUESTION)
+    assert it.answer == budget(CONTEXT).answer
 
 
 def test_without_a_tokenizer_a_character_outside_ascii_is_a_token():
