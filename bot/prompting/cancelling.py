@@ -11,14 +11,16 @@ _CONNECTED = frozenset({"connection.connect_tcp.complete", "connection.start_tls
 class Cancelling:
     """For requests one after another. Each needs a connection of its own: see `engine_client`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, beside: "Cancelling | None" = None) -> None:
+        """`beside`: the other one that is to end the requests, too."""
+        self._beside = beside
         self._socket: socket.socket | None = None
         self.is_cancelled = False
 
     @property
     def extensions(self) -> dict[str, Any]:
         """The extensions of httpx's requests that `cancel` is to end."""
-        return {"trace": self._trace}
+        return {"trace": self.trace}
 
     def cancel(self) -> None:
         """End the request, also while the engine sends nothing, and every later one."""
@@ -30,8 +32,10 @@ class Cancelling:
         """The request has ended: its connection may be another one's."""
         self._socket = None
 
-    def _trace(self, event: str, about: Mapping[str, Any]) -> None:
-        """Store the connection of the request. `event`, `about`: of httpcore's trace extension."""
+    def trace(self, event: str, about: Mapping[str, Any]) -> None:
+        """Store the connection of the request. Called by httpcore: see its trace extension."""
+        if self._beside is not None:
+            self._beside.trace(event, about)
         if event in _CONNECTED:
             self._socket = about["return_value"].get_extra_info("socket")
             if self.is_cancelled and self._socket is not None:

@@ -1,5 +1,6 @@
 """Requests a chat completion from an engine and collects its text in a thread of its own."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from bot.prompting.cancelling import Cancelling
 from bot.prompting.conversation import Turn
+from bot.prompting.engine_exchange import beginning, exchange
 from bot.prompting.engine_failures import (
     ALL_WITHIN,
     FIRST_TOKEN_WITHIN,
@@ -25,6 +27,12 @@ from bot.prompting.errors import PromptingError
 from bot.prompting.outcome import Finish
 from bot.prompting.received import Received
 from bot.prompting.sse import Events
+
+MODELS_WITHIN = timedelta(seconds=10)
+"""Timeout of the request for the list of models."""
+
+REFUSAL_WITHIN = timedelta(seconds=10)
+"""Maximum time for the body of a refusal. What has arrived by then is shown."""
 
 _TIMEOUT = httpx.Timeout(connect=5, read=FIRST_TOKEN_WITHIN.total_seconds(), write=30, pool=30)
 
@@ -60,21 +68,22 @@ class Model(Struct, frozen=True, kw_only=True):
 
 def model_of(http: httpx.Client, endpoint: EngineEndpoint, cancelling: Cancelling | None = None) -> Model:
     """Return the model under the deployment's name, else the first one that is listed. Raises EngineFailed."""
-    extensions = cancelling.extensions if cancelling else None
+    url = f"{endpoint.url}/v1/models"
     try:
-        answer = http.get(f"{endpoint.url}/v1/models", headers=endpoint.headers, timeout=10, extensions=extensions)
+        answer = exchange(http, "GET", url, headers=endpoint.headers, within=MODELS_WITHIN, cancelling=cancelling)
     except httpx.HTTPError as error:
         raise unreachable(endpoint.name) from error
-    if answer.status_code in (404, 405, 501):
+    if answer.status in (404, 405, 501):
         return Model(name=endpoint.name, context=None)  # an engine without a list of models may still serve completions
-    if answer.status_code != httpx.codes.OK:
-        raise refusal(endpoint.name, answer.status_code, answer.content)
+    if answer.status != httpx.codes.OK:
+        raise refusal(endpoint.name, answer.status, answer.body)
     try:
         # llama.cpp lists its further names as aliases, vLLM as models.
-        models = {name: entry for entry in answer.json()["data"] for name in (entry["id"], *entry.get("aliases", ()))}
+        listed = json.loads(answer.body)["data"]
+        models = {name: entry for entry in listed for name in (entry["id"], *entry.get("aliases", ()))}
         name = endpoint.name if endpoint.name in models else next(iter(models))
         return Model(name=name, context=_context(models[name]))
-    except (ValueError, TypeError, KeyError, StopIteration, AttributeError):
+    except (ValueError, TypeError, KeyError, StopIteration, AttributeError, RecursionError):
         return Model(name=endpoint.name, context=None)
 
 
@@ -143,6 +152,9 @@ class Completion:
         """
         with self._changed:
             self._changed.wait_for(lambda: self.ended or (self._awaited and self._texts), wait.total_seconds())
+            if not self.ended and (error := self._overdue()) is not None:
+                self._cancelling.cancel()  # the reader does not notice what arrives before a piece is complete
+                self._end(error=error)
             text = "".join(self._texts)
             self._texts.clear()
             self._awaited = self._awaited and not text
@@ -168,7 +180,8 @@ class Completion:
 
     def _end(self, *, finish: Finish | None = None, error: EngineFailed | None = None) -> None:
         with self._changed:
-            self.finish, self._error = finish, error
+            if not self.ended:
+                self.finish, self._error = finish, error
             self._cancelling.over()
             self._changed.notify_all()
 
@@ -185,7 +198,9 @@ class Completion:
                 extensions=self._cancelling.extensions,
             ) as response:
                 if response.status_code != httpx.codes.OK:
-                    raise refusal(self._endpoint.name, response.status_code, response.read())
+                    until = self._clock() + REFUSAL_WITHIN.total_seconds()
+                    said = beginning(response, is_enough=lambda: self._clock() > until)
+                    raise refusal(self._endpoint.name, response.status_code, said)
                 self._receive(response, received)
         except httpx.HTTPError as error:
             if not self._cancelling.is_cancelled:
@@ -204,11 +219,17 @@ class Completion:
             if received.tokens > self._answer_tokens:
                 received.reason = "length"  # max_tokens has room for thoughts, which this answer did not need
                 break
-            if self._clock() - received.last > FIRST_TOKEN_WITHIN.total_seconds():
-                raise silent(self._endpoint.name)
-            if self._clock() - received.asked > ALL_WITHIN.total_seconds():
-                raise too_slow(self._endpoint.name)
+            if (error := self._overdue()) is not None:
+                raise error
         self._add(received.rest())
+
+    def _overdue(self) -> EngineFailed | None:
+        now = self._clock()
+        if now - self._received.last > FIRST_TOKEN_WITHIN.total_seconds():
+            return silent(self._endpoint.name)
+        if now - self._received.asked > ALL_WITHIN.total_seconds():
+            return too_slow(self._endpoint.name)
+        return None
 
     def _add(self, text: str) -> None:
         if not text:

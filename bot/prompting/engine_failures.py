@@ -116,7 +116,7 @@ def explanation(body: bytes) -> str:
     """Return the error message in an engine's response, on one line and shortened."""
     try:
         return _explanation(json.loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         return _short(body.decode(errors="replace")) or "no explanation."
 
 

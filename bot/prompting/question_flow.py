@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import httpx
@@ -17,6 +17,7 @@ from bot.prompting.conversation import ANSWER_EVENT, Remembered
 from bot.prompting.drafts import ChoiceDraft, Drafts
 from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
+from bot.prompting.engine_exchange import exchange
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.notices import QuestionNotices
 from bot.prompting.question_threads import QuestionThreads
@@ -40,8 +41,8 @@ from workers.deployment.state import Deployment
 
 _LOG = logging.getLogger(__name__)
 
-WAKE_TIMEOUT = 2.0
-"""Timeout in seconds. The request only has to reach the gateway, which holds it while no replica is ready."""
+WAKE_WITHIN = timedelta(seconds=2)
+"""Timeout of a request that only has to reach the gateway, which holds it while no replica is ready."""
 
 _VANISHED = (
     "The deployment that was asked no longer exists, so this question will not be answered. "
@@ -226,8 +227,13 @@ class QuestionFlow:
         """Send a request to the gateway and ignore the response. The pool's watch repeats the request."""
         key = self._deployments.own_key(deployment.id)
         try:
-            self._http.get(
-                f"{self._gateway or url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=WAKE_TIMEOUT
+            exchange(
+                self._http,
+                "GET",
+                f"{self._gateway or url}/v1/models",
+                headers={"Authorization": f"Bearer {key}"},
+                within=WAKE_WITHIN,
+                most=0,
             )
         except httpx.HTTPError as error:
             _LOG.info("a request to wake %s: %s", deployment.name, type(error).__name__)

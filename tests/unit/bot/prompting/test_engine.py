@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from itertools import chain
 
 import httpx
 import pytest
@@ -10,7 +11,9 @@ from bot.prompting.conversation import Turn
 from bot.prompting.engine import Completion, EngineEndpoint, model_of
 from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable, explanation, refusal
 from bot.prompting.outcome import Finish, footer, outcome
+from tests.fakes.raw_http import RawServer, head
 from tests.fakes.upstream import DEFAULT, Upstream
+from tests.patience import PATIENCE
 
 QUESTION = [Turn(role="user", content="Name three condiments.")]
 
@@ -19,6 +22,12 @@ QUESTION = [Turn(role="user", content="Name three condiments.")]
 def engine():
     with Upstream() as upstream:
         yield upstream
+
+
+@pytest.fixture
+def raw():
+    with RawServer(lambda _: ()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -108,6 +117,32 @@ def test_the_room_for_thoughts_is_not_for_the_answer(http, engine):
     assert 100 < len(whole(answer).split()) < 2500
     assert answer.finish.reason == "length"
     assert engine.asked[0]["max_tokens"] == 1100
+
+
+def test_a_refusal_without_an_end_is_a_sentence(http, raw):
+    raw.answers = lambda _: chain([head(500)], raw.endless(b"no " * 1000))
+    with pytest.raises(EngineFailed, match="The engine of fast failed"):
+        whole(completion(http, raw))
+    assert raw.sent < 2**24
+
+
+def test_of_a_refusal_that_drips_the_beginning_is_shown(http, raw):
+    raw.answers = lambda _: chain([head(500), b"no memory"], raw.dripping())
+    with pytest.raises(EngineFailed, match="no memory"):
+        whole(completion(http, raw, clock=a_hundred_times_faster))
+
+
+@pytest.mark.parametrize(
+    "begun", [b"HTTP/1.1 200 OK\r\nX: ", head(200, "Transfer-Encoding: chunked") + b"1;"], ids=["its head", "a chunk"]
+)
+def test_what_drips_before_any_piece_of_the_answer_is_cut_and_its_connection_is_shut_down(http, raw, begun):
+    raw.answers = lambda _: chain([begun], raw.dripping(b"x"))
+    answer = completion(http, raw, clock=a_hundred_times_faster)
+    with pytest.raises(EngineFailed, match="fast sent no text for 60 seconds"):
+        whole(answer)
+    assert raw.left.wait(15 * PATIENCE)
+    with pytest.raises(EngineFailed, match="fast sent no text for 60 seconds"):
+        answer.take(timedelta())
 
 
 def test_nobody_listening_is_unreachable(http, engine):

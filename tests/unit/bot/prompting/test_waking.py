@@ -23,15 +23,29 @@ from workers.api import Deployments
 URL = "http://127.0.0.1:1"
 
 
-class Gateway:
-    """Holds what comes, as one does that has no replica yet."""
+class Endless(httpx.SyncByteStream):
+    """A body without an end."""
 
     def __init__(self):
-        self.seen = []
+        self.pieces = 0
+
+    def __iter__(self):
+        while True:
+            self.pieces += 1
+            yield b"x" * 1000
+
+
+class Gateway:
+    """Holds what comes, as one does that has no replica yet; or answers with a body."""
+
+    def __init__(self):
+        self.seen, self.body = [], None
         self.client = httpx.Client(transport=httpx.MockTransport(self._hold))
 
     def _hold(self, request):
         self.seen.append((str(request.url), request.headers["authorization"]))
+        if self.body is not None:
+            return httpx.Response(200, stream=self.body)
         raise httpx.ReadTimeout("held", request=request)
 
 
@@ -77,6 +91,13 @@ def asked_of(redis, gateway, recipe):
 def test_a_question_wakes_what_sleeps_with_the_bots_own_key_and_waits(redis, gateway):
     key = asked_of(redis, gateway, scaled_by(min_replicas=0))
     assert gateway.seen == [(f"{URL}/v1/models", f"Bearer {key}")]
+
+
+def test_what_the_gateway_answers_to_that_is_not_read(redis, gateway):
+    gateway.body = Endless()
+    asked_of(redis, gateway, scaled_by(min_replicas=0))
+    assert len(gateway.seen) == 1
+    assert gateway.body.pieces == 1
 
 
 def test_what_a_person_scaled_to_nothing_is_left_alone(redis, gateway):
