@@ -12,11 +12,12 @@ from msgspec import Struct
 
 from bot.prompting.cancelling import Cancelling
 from bot.prompting.conversation import Turn
-from bot.prompting.engine_exchange import beginning, exchange
+from bot.prompting.engine_exchange import PLAIN, beginning, exchange, is_compressed
 from bot.prompting.engine_failures import (
     ALL_WITHIN,
     FIRST_TOKEN_WITHIN,
     EngineFailed,
+    compressed,
     refusal,
     silent,
     stopped,
@@ -119,7 +120,6 @@ class Completion:
     ) -> None:
         """`thought_tokens`: maximum length of the thoughts before the answer. `temperature`: None for the engine's."""
         self._http, self._endpoint, self._clock = http, endpoint, clock
-        self._answer_tokens = answer_tokens
         self._body = {
             "model": model,
             "messages": [message_of(turn) for turn in turns],
@@ -132,7 +132,7 @@ class Completion:
         self._awaited = True  # the first text ends a wait in `take`; later text does not
         self._cancelling = Cancelling()
         self._error: EngineFailed | None = None
-        self._received = Received(endpoint.name, clock)
+        self._received = Received(endpoint.name, clock, answer_tokens=answer_tokens, thought_tokens=thought_tokens)
         self.finish: Finish | None = None
         threading.Thread(target=self._read, name="engine", daemon=True).start()
 
@@ -193,7 +193,7 @@ class Completion:
                 "POST",
                 url,
                 json=self._body,
-                headers=self._endpoint.headers,
+                headers={**self._endpoint.headers, **PLAIN},
                 timeout=_TIMEOUT,
                 extensions=self._cancelling.extensions,
             ) as response:
@@ -201,6 +201,8 @@ class Completion:
                     until = self._clock() + REFUSAL_WITHIN.total_seconds()
                     said = beginning(response, is_enough=lambda: self._clock() > until)
                     raise refusal(self._endpoint.name, response.status_code, said)
+                if is_compressed(response):
+                    raise compressed(self._endpoint.name)
                 self._receive(response, received)
         except httpx.HTTPError as error:
             if not self._cancelling.is_cancelled:
@@ -216,7 +218,7 @@ class Completion:
                 self._add(received.text(chunk))
             if events.done or self._cancelling.is_cancelled:
                 break
-            if received.tokens > self._answer_tokens:
+            if received.is_full:
                 received.reason = "length"  # max_tokens has room for thoughts, which this answer did not need
                 break
             if (error := self._overdue()) is not None:

@@ -161,6 +161,13 @@ def too_slow(name: str) -> EngineFailed:
     )
 
 
+def compressed(name: str) -> EngineFailed:
+    return EngineFailed(
+        f"{name} sent a compressed answer, which the bot does not read. Switch compression off in its engine, or in a "
+        "proxy before it."
+    )
+
+
 def broke_off(name: str, said: Any) -> EngineFailed:
     """Return the failure for an error event that an engine sent within its answer."""
     return EngineFailed(f"The engine of {name} ended its answer with an error: {_explanation(said)}")

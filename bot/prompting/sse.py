@@ -1,11 +1,15 @@
 """PURE: decodes the server-sent events of a chat completion."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from bot.prompting.errors import PromptingError
+
+MOST_BYTES = 2**20
+"""Maximum size of a line in bytes. An engine that does not stream sends a whole answer in one."""
 
 
 class Garbled(PromptingError):
@@ -54,15 +58,14 @@ class Events:
     """Decodes bytes as they are received into complete chunks."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self.done = False
         """Whether the engine has sent `[DONE]`."""
 
     def feed(self, received: bytes) -> list[Chunk]:
         """Return the chunks that these bytes complete. Raises Garbled."""
-        *lines, self._rest = (self._rest + received).split(b"\n")
         chunks: list[Chunk] = []
-        for line in lines:
+        for line in self._lines(received):
             if not line.startswith(b"data:"):
                 continue  # comments keep the connection open; blank lines separate events
             data = line[5:].strip()
@@ -71,6 +74,19 @@ class Events:
             elif data:
                 chunks.append(_chunk(data))
         return chunks
+
+    def _lines(self, received: bytes) -> Iterator[bytes]:
+        *ends, rest = received.split(b"\n")
+        for end in ends:
+            self._keep(end)
+            yield bytes(self._rest)
+            self._rest.clear()
+        self._keep(rest)
+
+    def _keep(self, some: bytes) -> None:
+        self._rest += some
+        if len(self._rest) > MOST_BYTES:
+            raise Garbled("The engine sent a line that is longer than 1 MiB, which no chat completion has.")
 
 
 def _chunk(data: bytes) -> Chunk:

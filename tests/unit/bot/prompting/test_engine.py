@@ -1,8 +1,10 @@
 """An engine's answers and its failures, over a real connection."""
 
+import gzip
+import json
 import time
 from datetime import timedelta
-from itertools import chain
+from itertools import chain, repeat
 
 import httpx
 import pytest
@@ -95,7 +97,7 @@ def test_a_model_that_thinks_for_75_seconds_is_not_cut_at_60(http, engine, field
         "tokens": ["\n\n", "Mustard."],
         "delay": 0.005,
     }
-    answer = completion(http, engine, clock=a_hundred_times_faster)
+    answer = completion(http, engine, thought_tokens=1000, clock=a_hundred_times_faster)
     assert whole(answer) == "Mustard."
     assert answer.finish.seconds > 75
     assert answer.finish.thinking > 75
@@ -117,6 +119,34 @@ def test_the_room_for_thoughts_is_not_for_the_answer(http, engine):
     assert 100 < len(whole(answer).split()) < 2500
     assert answer.finish.reason == "length"
     assert engine.asked[0]["max_tokens"] == 1100
+
+
+def says(content, **more):
+    return b"data: " + json.dumps({"choices": [{"delta": {"content": content, **more}}]}).encode() + b"\n\n"
+
+
+def test_an_answer_is_asked_for_uncompressed_and_a_compressed_one_is_refused(http, raw):
+    raw.answers = lambda _: [head(200, "Content-Encoding: gzip"), gzip.compress(says("x" * 10_000_000))]
+    with pytest.raises(EngineFailed, match="fast sent a compressed answer"):
+        whole(completion(http, raw))
+    assert b"accept-encoding: identity\r\n" in raw.heads[0].lower()
+
+
+@pytest.mark.parametrize("delta", [{"content": "x" * 500_000}, {"content": "", "reasoning": "x" * 500_000}])
+def test_an_answer_in_large_chunks_ends_where_its_room_does(http, raw, delta):
+    raw.answers = lambda _: chain([head(200)], repeat(says(**delta)))
+    answer = completion(http, raw, thought_tokens=100)
+    assert len(whole(answer)) < 10_000
+    assert len(answer.finish.said) < 1_000_000
+    assert answer.finish.reason == "length"
+    assert raw.sent < 2**24
+
+
+def test_a_line_without_an_end_is_a_failure(http, raw):
+    raw.answers = lambda _: chain([head(200), b"data: "], raw.endless())
+    with pytest.raises(EngineFailed, match="longer than 1 MiB"):
+        whole(completion(http, raw))
+    assert raw.sent < 2**24
 
 
 def test_a_refusal_without_an_end_is_a_sentence(http, raw):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.prompting.sse import Events, Garbled
+from bot.prompting.sse import MOST_BYTES, Events, Garbled
 
 WORDS = ["Mustard", ", ", "кетчуп", " 🙂", "\n\ndata: "]
 
@@ -39,3 +39,19 @@ def test_a_stream_says_the_same_however_it_is_cut(cuts):
 def test_what_is_no_chunk_is_said_to_be_none():
     with pytest.raises(Garbled, match="<html>"):
         Events().feed(b"data: <html>\n")
+
+
+@pytest.mark.parametrize("piece", [1000, 2**16, MOST_BYTES + 1])
+def test_a_line_without_an_end_is_given_up_however_it_is_cut(piece):
+    events = Events()
+    for _ in range(MOST_BYTES // piece):
+        assert events.feed(b"x" * piece) == []
+    with pytest.raises(Garbled, match="longer than 1 MiB"):
+        events.feed(b"x" * piece)
+
+
+def test_an_event_of_nearly_a_mebibyte_is_read_also_a_byte_at_a_time():
+    whole = event({"choices": [{"delta": {"content": "x" * (MOST_BYTES - 100)}}]})
+    events = Events()
+    found = [chunk for at in range(len(whole)) for chunk in events.feed(whole[at : at + 1])]
+    assert [len(chunk.choices[0].delta.content) for chunk in found] == [MOST_BYTES - 100]
