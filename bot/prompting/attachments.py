@@ -3,6 +3,7 @@
 import base64
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from bot.prompting.attached import File, Forwarded, Image, Kind, Text, decoded, text_of
 from bot.prompting.conversation import Turn, news
 from bot.prompting.left_out import LeftOut, no_images, too_many
+from bot.slack.fair_share import RESERVED
 from bot.slack.files import DownloadAbandoned, NoFile, SlackFiles, too_large
 
 TEXT_BYTES = 2_000_000
@@ -60,22 +62,32 @@ class _Memory:
     """The room for files in the memory of this process, of all answers together. Safe to use from several threads."""
 
     def __init__(self, size: int) -> None:
-        self._left = size
+        self._size, self._left = size, size
+        self._held: Counter[str] = Counter()
         self._changed = threading.Condition()
 
-    def take(self, size: int, is_wanted: Callable[[], bool]) -> None:
+    def take(self, size: int, channel: str, is_wanted: Callable[[], bool]) -> None:
         """Wait for room, and take it. Raises DownloadAbandoned."""
         with self._changed:
-            while self._left < size:
+            while not self._may_take(size, channel):
                 if not is_wanted():
                     raise DownloadAbandoned
                 self._changed.wait(_HEED_EVERY)
             self._left -= size
+            self._held[channel] += size
 
-    def give(self, size: int) -> None:
+    def give(self, size: int, channel: str) -> None:
         with self._changed:
             self._left += size
+            self._held[channel] -= size
+            if not self._held[channel]:
+                del self._held[channel]
             self._changed.notify_all()
+
+    def _may_take(self, size: int, channel: str) -> bool:
+        """As `bot.slack.fair_share.may_begin`: a channel holds less than is free, and an eighth is for the others."""
+        held = self._held[channel]
+        return held + size <= self._left - self._size // RESERVED if held else size <= self._left
 
 
 class Attachments:
@@ -88,14 +100,15 @@ class Attachments:
 
     @contextmanager
     def read(
-        self, messages: Sequence[Turn], checks: Sequence[Callable[[], None]], *, images: int, name: str
+        self, messages: Sequence[Turn], checks: Sequence[Callable[[], None]], *, images: int, name: str, channel: str
     ) -> Iterator[Read]:
         """Read what is attached to these messages, the last of which is the question, the newest ones first.
 
         `checks` raise if the answer is not to be written any more. `images`: how many the model takes. `name`: of the
-        deployment, for the sentences. Other answers wait for the memory of the files until the end of the context.
+        deployment, for the sentences. Other answers of `channel` wait for the memory of the files until the end of the
+        context; those of other channels find room beside them.
         """
-        reading = _Reading(self._files, self._memory, images, name)
+        reading = _Reading(self._files, self._memory, channel, images, name)
         try:
             if any(message.attached for message in messages):
                 self._await(reading, messages, checks)
@@ -122,8 +135,9 @@ class Attachments:
 class _Reading:
     """One conversation being read."""
 
-    def __init__(self, files: SlackFiles, memory: _Memory, images: int, name: str) -> None:
-        self._files, self._memory, self._takes, self._images, self._name = files, memory, images, images, name
+    def __init__(self, files: SlackFiles, memory: _Memory, channel: str, images: int, name: str) -> None:
+        self._files, self._memory, self._channel = files, memory, channel
+        self._takes, self._images, self._name = images, images, name
         self._wanted, self._waits = True, False
         self._lock = threading.Lock()
         self._left_files, self._left_bytes, self._taken = FILES, ALL_BYTES, 0
@@ -148,7 +162,7 @@ class _Reading:
     def release(self) -> None:
         """Return the memory of what was read."""
         self.end()
-        self._memory.give(self._taken)
+        self._give(self._taken)
 
     def of(self, at: int, message: Turn) -> tuple[Turn, list[LeftOut]]:
         """Return a message with what was read of it, and the rest."""
@@ -214,24 +228,35 @@ class _Reading:
             raise NoFile(_TOGETHER)
         self._left_files -= 1
         limit = min(limit, self._left_bytes)
-        self._take(min(file.size or limit, limit))
-        is_page = file.mimetype == "text/html"
-        content = self._files.read(
-            file.url, limit=limit, size=file.size, is_page=is_page, is_wanted=lambda: self._wanted
-        )
+        taken = min(file.size or limit, limit)
+        self._take(taken)
+        content, is_page = b"", file.mimetype == "text/html"
+        try:
+            content = self._files.read(
+                file.url, limit=limit, size=file.size, is_page=is_page, is_wanted=lambda: self._wanted
+            )
+        finally:
+            self._give(max(taken - len(content), 0))
         self._left_bytes -= len(content)
         return content
 
     def _take(self, size: int) -> None:
         self._waits = True
-        self._memory.take(size, lambda: self._wanted)
+        self._memory.take(size, self._channel, lambda: self._wanted)
         self._waits = False
         with self._lock:
             if self._wanted:
                 self._taken += size
                 return
-        self._memory.give(size)
+        self._memory.give(size, self._channel)
         raise DownloadAbandoned
+
+    def _give(self, most: int) -> None:
+        """Return memory; of what was returned at the end already, no more."""
+        with self._lock:
+            size = min(most, self._taken)
+            self._taken -= size
+        self._memory.give(size, self._channel)
 
 
 def _shown(each: File | Forwarded) -> str:

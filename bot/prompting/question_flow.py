@@ -298,7 +298,9 @@ class QuestionFlow:
             )
             try:
                 images, checks = self._writing.images_at_once(deployment.id), (withdrawal.check, self._writing.check)
-                with self._attachments.read(said, checks, images=images, name=deployment.name) as read:
+                with self._attachments.read(
+                    said, checks, images=images, name=deployment.name, channel=question.channel
+                ) as read:
                     end = self._writing.write(
                         deployment.id,
                         self._addresses(deployment, key),
