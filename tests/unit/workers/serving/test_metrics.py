@@ -1,6 +1,7 @@
 """The queue of an engine, against a small server that answers as told."""
 
 import asyncio
+import sys
 import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -189,6 +190,80 @@ def test_the_tokens_since_the_start_of_an_engine_are_read(engine, said, read):
     assert asyncio.run(tokens(engine.address, key=KEY)) is None
 
 
-def test_a_line_at_which_the_parser_fails_is_an_engine_that_does_not_tell():
+@pytest.mark.parametrize(
+    "line",
+    [
+        "vllm:num_requests_waiting{, =\\a+} ++\\",
+        'vllm:num_requests_waiting{engine="0} 1',
+        'vllm:num_requests_waiting{engine="0"',
+        "vllm:num_requests_waiting 1_000",
+        "vllm:num_requests_waiting",
+    ],
+)
+def test_a_line_that_cannot_be_parsed_is_an_engine_that_does_not_tell(line):
     with pytest.raises(ValueError, match="cannot be parsed"):
-        waiting_in("vllm:num_requests_waiting{, =\\a+} ++\\")
+        waiting_in(f"{VLLM}{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("vllm:num_requests_waiting{} 7", 7),
+        ("vllm:num_requests_waiting\t+7.0e0  1700000000000\r", 7),
+        ('vllm:num_requests_waiting {engine="0",model_name="\\\\"}7', 7),
+        ('vllm:num_requests_waiting{model_name="{}, \\"x\\" #"} 7 # {trace="1"} 2', 7),
+        ("vllm:num_requests_waiting +Inf", None),
+        ("vllm:num_requests_waiting:created 7", None),
+    ],
+)
+def test_a_sample_is_read_with_whatever_the_text_format_allows(line, count):
+    assert waiting_in(f"# a page\n{line}\n") == count
+
+
+def test_samples_whose_sum_no_number_holds_tell_nothing():
+    with pytest.raises(ValueError, match="too large"):
+        waiting_in("vllm:num_requests_waiting 1e308\n" * 2)
+
+
+HOSTILE = {
+    "many labels": lambda n: "vllm:num_requests_waiting{" + 'a="b",' * (n // 6) + "} 1\n",
+    "escaped quotes": lambda n: 'vllm:num_requests_waiting{a="' + '\\"' * (n // 2) + '"} 1\n',
+    "quotes without an end": lambda n: "vllm:num_requests_waiting{" + '"a"' * (n // 3) + "\n",
+    "backslashes": lambda n: 'vllm:num_requests_waiting{a="' + "\\" * n + "\n",
+    "blanks": lambda n: "vllm:num_requests_waiting" + " " * n + "\n",
+    "a long number": lambda n: "vllm:num_requests_waiting " + "9" * n + "\n",
+    "many samples": lambda n: "vllm:num_requests_waiting 1\n" * (n // 28),
+}
+
+
+@pytest.mark.parametrize("page", HOSTILE.values(), ids=HOSTILE)
+def test_a_page_made_to_occupy_the_parser_takes_few_steps(page):
+    """The parser runs on the event loop of all probes. Every call counts as a step, of C functions too."""
+    steps = 0
+
+    def count(*_):
+        nonlocal steps
+        steps += 1
+
+    text = page(100_000)
+    sys.setprofile(count)
+    try:
+        waiting_in(text)
+    except ValueError:
+        pass
+    finally:
+        sys.setprofile(None)
+    assert steps < 10 * metrics.MAX_SAMPLES + 1000
+
+
+@pytest.mark.parametrize("page", HOSTILE.values(), ids=HOSTILE)
+def test_the_longest_page_made_to_occupy_the_parser_is_read_to_its_end(engine, page):
+    engine.body = page(metrics.MAX_BYTES - 100).encode()
+    assert asyncio.run(waiting(engine.address, key=KEY)) in (None, 1)
+
+
+def test_more_samples_than_an_engine_has_are_not_added_up():
+    line = "vllm:num_requests_waiting 1\n"
+    assert waiting_in(line * metrics.MAX_SAMPLES) == metrics.MAX_SAMPLES
+    with pytest.raises(ValueError, match="samples"):
+        waiting_in(line * (metrics.MAX_SAMPLES + 1))
