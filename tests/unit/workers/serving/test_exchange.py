@@ -7,11 +7,12 @@ import ssl
 from datetime import timedelta
 from pathlib import Path
 
+import h11
 import pytest
 
 from tests.fakes.haproxy_certificates import self_signed
 from tests.patience import PATIENCE
-from workers.serving.exchange import BadHeader, NoHttpAnswer, Shortage, exchange
+from workers.serving.exchange import MAX_HEAD, MAX_PIECES, BadHeader, NoHttpAnswer, Shortage, exchange
 
 SOON = timedelta(seconds=0.2)
 LONG = timedelta(seconds=20)
@@ -173,6 +174,71 @@ def test_a_long_answer_is_cut():
 
     got = asyncio.run(scene())
     assert (len(got.body), got.cut) == (1000, True)
+
+
+def in_pieces(number, mark=b"1"):
+    """An answer of that many chunks of one byte each."""
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    return head + (mark + b"\r\nx\r\n") * number + b"0\r\n\r\n"
+
+
+def test_an_answer_in_tiny_pieces_is_cut_after_some_thousand():
+    async def scene():
+        async with Served(in_pieces(2**16)) as served:
+            return await asked(served, most=2**22)
+
+    got = asyncio.run(scene())
+    assert got.cut
+    assert MAX_PIECES - 10 < len(got.body) <= MAX_PIECES
+
+
+def test_what_is_received_counts_and_not_what_it_contains():
+    mark = b"1;" + b"y" * 100
+
+    async def scene():
+        async with Served(in_pieces(900, mark)) as served:
+            return await asked(served, most=1000)
+
+    got = asyncio.run(scene())
+    assert got.cut
+    assert len(got.body) <= (MAX_HEAD + 1000) / len(mark)
+
+
+@pytest.mark.parametrize(
+    ("begin", "again", "why"),
+    [
+        (b"", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n", "the head of its answer does not end"),
+        (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n", "Receive buffer too long"),
+    ],
+    ids=["many heads", "a long head"],
+)
+def test_a_head_that_does_not_end_is_no_answer(begin, again, why):
+    async def scene():
+        async with Served(begin + again * (2 * MAX_HEAD // len(again))) as served:
+            return await asked(served, most=10)
+
+    assert asyncio.run(scene()) == f"the connection broke ({why})"
+
+
+def test_hostile_replicas_do_not_keep_the_loop_from_a_healthy_one():
+    """What the loop does for each hostile one is bounded in events of HTTP, whatever these send."""
+    events = 0
+
+    class Counted(h11.Connection):
+        def next_event(self):
+            nonlocal events
+            events += 1
+            return super().next_event()
+
+    async def scene(monkeypatch):
+        monkeypatch.setattr(h11, "Connection", Counted)
+        async with Served(in_pieces(2**16)) as hostile, Served(PLAIN) as healthy:
+            return await asyncio.gather(*(asked(hostile) for _ in range(12)), asked(healthy))
+
+    with pytest.MonkeyPatch.context() as patch:
+        *_, healthy = asyncio.run(scene(patch))
+    assert healthy.body == b"{}"
+    assert events < 13 * MAX_PIECES
 
 
 def test_a_host_without_descriptors_says_nothing_about_the_replica(monkeypatch):
