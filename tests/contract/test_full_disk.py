@@ -18,6 +18,7 @@ from tests.fakes import disk as disks
 from tests.patience import PATIENCE
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.local.driver import LocalDriver
+from workers.clouds.local.expiry import Expiry
 from workers.clouds.local.machine import MustEnd, run
 from workers.clouds.local.machine_folder import MachineFolder
 from workers.deployment.events import MachineGone
@@ -67,14 +68,14 @@ def test_a_local_machine_is_listed_and_ended_and_its_lease_is_extended_as_soon_a
 
 
 def test_a_step_of_a_machine_runs_without_its_report_and_a_script_that_cannot_be_written_ends_it(disk):
-    folder, asked = MachineFolder(disk.folder / "t-1"), request("t-1", [HERE])
+    folder, expiry = MachineFolder(disk.folder / "t-1"), Expiry(request("t-1", [HERE]).expires_at)
     folder.path.mkdir()
     step = BootStep(name="run", argv=("true",))
     with disk.full(), pytest.raises(MustEnd, match="exited with status 0"):
-        run(step, folder, asked, (), last=True)
+        run(step, folder, expiry, (), last=True)
     written = replace(step, argv=("bash", str(folder.path / "run.sh")), script="true\n" * 999)
     with disk.full(), pytest.raises(MustEnd, match=FULL):
-        run(written, folder, asked, (), last=True)
+        run(written, folder, expiry, (), last=True)
 
 
 def test_the_files_of_an_installation_are_written_whole_or_not_at_all(disk):

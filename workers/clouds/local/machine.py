@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from workers.clouds.local import machine_processes, nvidia
+from workers.clouds.local.expiry import Expiry
 from workers.clouds.local.machine_folder import MachineFolder, NeverMade, Started, take
 from workers.errors import WorkersError
-from workers.machines import MachineRequest
 from workers.placement.offer import Offer
 from workers.placement.refusals import Scope
 from workers.processes import die_with_parent
@@ -68,9 +68,10 @@ def live(folder: MachineFolder, lock: int) -> None:
         folder.refuse(NeverMade(sentence=str(error), code=type(error).__name__, scope=scope_of(error)))
         return
     folder.start(Started(address=f"http://{HOST}:{number}", pid=os.getpid(), offer=offer))
+    expiry = Expiry(request.expires_at)
     try:
         for step in plan:
-            run(step, folder, request, (lock, *gpus.values()), last=step is plan[-1])
+            run(step, folder, expiry, (lock, *gpus.values()), last=step is plan[-1])
     except MustEnd as end:
         with suppress(OSError):  # deleted, or the disk is full: what is left of the machine ends all the same
             folder.end(str(end))
@@ -127,9 +128,9 @@ def reserve(wanted: int, locks: Path) -> socket.socket:
     return reserved
 
 
-def run(step: BootStep, folder: MachineFolder, request: MachineRequest, keep: tuple[int, ...], *, last: bool) -> None:
+def run(step: BootStep, folder: MachineFolder, expiry: Expiry, keep: tuple[int, ...], *, last: bool) -> None:
     """Run one step until it ends. Raises MustEnd if the machine has to end."""
-    check(folder, request, datetime.now(UTC), None)
+    check(folder, expiry, None)
     with suppress(OSError):  # on a full disk, nobody is told what is done
         folder.report("" if last else step.name)
     try:
@@ -149,7 +150,7 @@ def run(step: BootStep, folder: MachineFolder, request: MachineRequest, keep: tu
     try:
         while process.poll() is None:
             received = signal.sigtimedwait(SIGNALS, LOOK_EVERY.total_seconds())
-            check(folder, request, datetime.now(UTC), received.si_signo if received else None)
+            check(folder, expiry, received.si_signo if received else None)
     except MustEnd:
         stop(process)
         raise
@@ -162,15 +163,14 @@ def environment(step: BootStep, own: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in own.items() if name != "PYTHONPATH" or step.ours} | step.environment
 
 
-def check(folder: MachineFolder, request: MachineRequest, now: datetime, received: int | None) -> None:
+def check(folder: MachineFolder, expiry: Expiry, received: int | None) -> None:
     """Raise MustEnd if the machine was ended, has expired or received a signal."""
     if (why := folder.ended()) is not None:
         raise MustEnd(why)
     if not folder.path.exists():
         raise MustEnd("its folder was deleted")
-    expires_at = folder.expires_at() or request.expires_at
-    if now >= expires_at:
-        raise MustEnd(f"expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC: its expiry was not extended")
+    if expiry.has_passed(folder.expires_at(), datetime.now(UTC), time.monotonic()):
+        raise MustEnd(f"expired at {expiry.at:%Y-%m-%d %H:%M:%S} UTC: its expiry was not extended")
     if received in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
         raise MustEnd(f"machine process received {signal.Signals(received).name}")
 

@@ -20,9 +20,9 @@ from tests import loopback
 from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.patience import PATIENCE
 from workers.clouds.driver import DriverError, Refused
-from workers.clouds.local import machine_processes
+from workers.clouds.local import machine, machine_processes
 from workers.clouds.local.driver import LocalDriver
-from workers.clouds.local.machine_folder import MachineFolder
+from workers.clouds.local.machine_folder import MachineFolder, take
 from workers.machines import Presence, Token
 from workers.placement.refusals import Scope
 from workers.sandbox.valkey import free_port
@@ -412,6 +412,47 @@ def test_a_request_that_has_expired_already_starts_no_engine(driver):
     driver.create(asked(driver, expires_at=datetime.now(UTC) - timedelta(seconds=1)), SECRETS)
     assert ended(driver).why.startswith("expired at")
     assert driver.log(TOKEN, 5) == ""
+
+
+class Jumping(datetime):
+    """The clock of a host: ahead by the hours in a file. Notes in another one that it was read."""
+
+    hours: Path
+
+    @classmethod
+    def now(cls, tz=None):
+        with cls.hours.with_name("looks").open("a") as looks:
+            looks.write(".")
+        return datetime.now(tz) + timedelta(hours=float(cls.hours.read_text()))
+
+
+def test_a_machine_outlives_a_jump_of_the_host_s_clock_over_its_expiry(driver, tmp_path, monkeypatch):
+    Jumping.hours = tmp_path / "hours"
+    Jumping.hours.write_text("0")
+    looks = tmp_path / "looks"
+    driver._make(driver.machines / TOKEN)
+    folder(driver).keep_request(asked(driver, expires_at=datetime.now(UTC) + timedelta(hours=24)))
+
+    def live():
+        os.setsid()
+        os.environ.update(SECRETS | {machine_processes.MARK: str(folder(driver).path)})
+        signal.pthread_sigmask(signal.SIG_SETMASK, machine.SIGNALS)
+        monkeypatch.setattr(machine, "datetime", Jumping)
+        machine.live(folder(driver), take(folder(driver).lock))
+
+    pid = forked(live)
+    try:
+        comes(lambda: engines(driver) and looks.exists())
+        Jumping.hours.write_text("30")
+        before = looks.stat().st_size
+        comes(lambda: looks.stat().st_size > before + 3 or folder(driver).ended())
+        assert folder(driver).ended() is None
+        assert engines(driver)
+        driver.extend(TOKEN, datetime.now(UTC) + timedelta(hours=29))  # an hour ago by the host's clock
+        comes(lambda: (folder(driver).ended() or "").startswith("expired at"))
+    finally:
+        machine_processes.kill(folder(driver).path, pid)
+        os.waitpid(pid, 0)
 
 
 def test_a_process_that_cannot_be_started_is_an_error_without_an_effect(driver, monkeypatch):
