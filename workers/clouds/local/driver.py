@@ -163,12 +163,8 @@ class LocalDriver:
             time.sleep(LOOK_EVERY.total_seconds())
 
     def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:  # noqa: ARG002 - as above
-        try:
-            with self._folder(token).log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - LONG_LINE * lines))
-                return b"\n".join(file.read().splitlines()[-lines:]).decode(errors="replace")
-        except FileNotFoundError:
-            return ""
+        end = self._folder(token).log_end(LONG_LINE * lines)
+        return b"\n".join(end.splitlines()[-lines:]).decode(errors="replace")
 
     def _folder(self, token: Token) -> MachineFolder:
         if not token or "/" in token or token.startswith("."):

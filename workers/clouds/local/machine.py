@@ -24,6 +24,8 @@ from workers.serving.steps import BootStep, Workplace, steps
 HOST = "127.0.0.1"
 GRACE = timedelta(seconds=5)  # between SIGTERM and SIGKILL
 LOOK_EVERY = timedelta(seconds=0.25)
+LOG_LIMIT = 50_000_000
+"""Size in bytes at which the log begins anew; as many bytes of the older log are kept. As on a cloud's machine."""
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -151,6 +153,8 @@ def run(step: BootStep, folder: MachineFolder, expiry: Expiry, keep: tuple[int, 
         while process.poll() is None:
             received = signal.sigtimedwait(SIGNALS, LOOK_EVERY.total_seconds())
             check(folder, expiry, received.si_signo if received else None)
+            with suppress(OSError):  # deleted: the next check ends the machine
+                folder.trim_log(LOG_LIMIT)
     except MustEnd:
         stop(process)
         raise

@@ -24,6 +24,8 @@ Read = TypeVar("Read")
 # be tested without taking it, so a test never prevents a machine from starting.
 WHOLE_FILE = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
 
 class Started(Struct, frozen=True, kw_only=True):
     """Written by a machine's process before it starts an engine."""
@@ -47,6 +49,7 @@ class MachineFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.log = path / "machine.log"
+        self.older_log = path / "machine.log.1"
         self.lock = path / "lock"
 
     def request(self) -> MachineRequest | None:
@@ -96,6 +99,22 @@ class MachineFolder:
         """When a file in the folder last changed."""
         return datetime.fromtimestamp(max(p.stat().st_mtime for p in (self.path, *self.path.iterdir())), UTC)
 
+    def trim_log(self, limit: int) -> None:
+        """If the log has at least `limit` bytes, keep the last ones as the older log, and empty it. Raises OSError.
+
+        Those that write to it append, so they need not know. On a full disk, the older log is lost.
+        """
+        if self.log.stat().st_size < limit:
+            return
+        with suppress(OSError), os.fdopen(os.open(self.older_log, NEW_FILE, 0o600), "wb") as older:
+            older.write(_end(self.log, limit))
+        os.truncate(self.log, 0)
+
+    def log_end(self, size: int) -> bytes:
+        """The last bytes of the log and, if it is shorter, of the older one before it."""
+        newer = _end(self.log, size)
+        return _end(self.older_log, size - len(newer)) + newer
+
     def alive(self) -> bool:
         """Whether the machine's process or its engine runs."""
         return is_held(self.lock)
@@ -129,6 +148,16 @@ class MachineFolder:
             yield Path(name)
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def _end(file: Path, size: int) -> bytes:
+    """The last bytes of a file; none if it does not exist."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - size))
+            return opened.read(size)
+    except FileNotFoundError:
+        return b""
 
 
 def take(lock: Path) -> int | None:

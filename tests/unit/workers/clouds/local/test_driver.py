@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -426,22 +427,37 @@ class Jumping(datetime):
         return datetime.now(tz) + timedelta(hours=float(cls.hours.read_text()))
 
 
-def test_a_machine_outlives_a_jump_of_the_host_s_clock_over_its_expiry(driver, tmp_path, monkeypatch):
-    Jumping.hours = tmp_path / "hours"
-    Jumping.hours.write_text("0")
-    looks = tmp_path / "looks"
+@contextmanager
+def living(driver, monkeypatch, changed, **fields):
+    """A machine whose process has other globals, by name."""
     driver._make(driver.machines / TOKEN)
-    folder(driver).keep_request(asked(driver, expires_at=datetime.now(UTC) + timedelta(hours=24)))
+    folder(driver).keep_request(asked(driver, **fields))
 
     def live():
         os.setsid()
         os.environ.update(SECRETS | {machine_processes.MARK: str(folder(driver).path)})
         signal.pthread_sigmask(signal.SIG_SETMASK, machine.SIGNALS)
-        monkeypatch.setattr(machine, "datetime", Jumping)
+        output = os.open(folder(driver).log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        for name, value in changed.items():
+            monkeypatch.setattr(machine, name, value)
         machine.live(folder(driver), take(folder(driver).lock))
 
     pid = forked(live)
     try:
+        yield
+    finally:
+        machine_processes.kill(folder(driver).path, pid)
+        os.waitpid(pid, 0)
+
+
+def test_a_machine_outlives_a_jump_of_the_host_s_clock_over_its_expiry(driver, tmp_path, monkeypatch):
+    Jumping.hours = tmp_path / "hours"
+    Jumping.hours.write_text("0")
+    looks = tmp_path / "looks"
+    tomorrow = datetime.now(UTC) + timedelta(hours=24)
+    with living(driver, monkeypatch, {"datetime": Jumping}, expires_at=tomorrow):
         comes(lambda: engines(driver) and looks.exists())
         Jumping.hours.write_text("30")
         before = looks.stat().st_size
@@ -450,9 +466,32 @@ def test_a_machine_outlives_a_jump_of_the_host_s_clock_over_its_expiry(driver, t
         assert engines(driver)
         driver.extend(TOKEN, datetime.now(UTC) + timedelta(hours=29))  # an hour ago by the host's clock
         comes(lambda: (folder(driver).ended() or "").startswith("expired at"))
-    finally:
-        machine_processes.kill(folder(driver).path, pid)
-        os.waitpid(pid, 0)
+
+
+def test_the_log_of_a_machine_is_bounded_and_its_last_lines_are_read_from_both_parts(driver, tmp_path, monkeypatch):
+    older, go = folder(driver).path / "machine.log.1", tmp_path / "go"
+    lines = "for n in $(seq 101 250); do echo line $n; done"  # 1,350 bytes
+    script = f"{lines}; while [ ! -e {older} ]; do sleep 0.1; done; echo begun; until [ -e {go} ]; do sleep 0.1; done"
+    script += f"; {lines}; exec sleep 300"
+    with living(driver, monkeypatch, {"LOG_LIMIT": 1000}, boot=boot(kind="script", run=script, port=0)):
+        comes(lambda: driver.log(TOKEN, 1) == "begun")
+        assert driver.log(TOKEN, 3) == "line 249\nline 250\nbegun"
+        assert older.stat().st_size + folder(driver).log.stat().st_size < 2000
+        go.touch()
+        comes(lambda: folder(driver).log.stat().st_size == 0)
+        assert driver.log(TOKEN, 2) == "line 249\nline 250"
+        assert older.stat().st_size == 1000
+        assert stat.S_IMODE(older.stat().st_mode) == 0o600
+
+
+def test_the_log_is_trimmed_although_its_older_part_cannot_be_written(driver):
+    driver._make(driver.machines / TOKEN)
+    folder(driver).log.write_text("x" * 2000)
+    (folder(driver).path / "machine.log.1").mkdir()
+    folder(driver).trim_log(2001)
+    assert folder(driver).log.stat().st_size == 2000
+    folder(driver).trim_log(2000)
+    assert folder(driver).log.stat().st_size == 0
 
 
 def test_a_process_that_cannot_be_started_is_an_error_without_an_effect(driver, monkeypatch):
