@@ -39,6 +39,7 @@ SPAWN_AGAIN_AFTER = timedelta(seconds=2)
 END_WITHIN = timedelta(seconds=7)  # a machine gives its engine five seconds
 LOOK_EVERY = timedelta(seconds=0.01)
 KEEP_ENDED = timedelta(days=1)  # time for which an ended machine is listed
+PRUNED = ".pruned-"  # begins the names of folders that are being removed
 LONG_LINE = 1000  # bytes read from the end of a log for each line
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class LocalDriver:
     def __init__(self, home: Path, environ: Mapping[str, str] = os.environ) -> None:
         self.machines = home.resolve() / "machines"
         self.environ = environ
+        self._unreadable: set[Path] = set()
+        """Folders that the last list could not read."""
 
     def status(self) -> CloudStatus:
         if not sys.platform.startswith("linux"):
@@ -116,17 +119,24 @@ class LocalDriver:
             return Listing(unlisted=(Unlisted(place=place, why=why),))
 
     def _owned(self, installation: str) -> Iterator[Sighting]:
+        for left in self.machines.glob(f"{PRUNED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        unreadable = set()
         for path in sorted(self.machines.glob("[!.]*")):
             folder = MachineFolder(path)
             try:
-                request = folder.request()
-                if request is not None and request.installation == installation and self.find(request.token):
-                    yield _sighting(folder, request)
+                try:
+                    request = folder.request()
+                    if request is not None and request.installation == installation and self.find(request.token):
+                        yield _sighting(folder, request)
+                except DriverError as error:
+                    unreadable.add(path)
+                    if path not in self._unreadable:
+                        logger.error("a machine is missing from the list: %s", error)  # noqa: TRY400 - the cause is told
                 self._prune(folder)
             except FileNotFoundError:
                 continue  # another process has pruned it
-            except DriverError:
-                logger.exception("a machine is missing from the list because its folder cannot be read")
+        self._unreadable = unreadable
 
     def end_of(self, machine: Machine) -> MachineEnd | None:  # noqa: ARG002 - ended ones are listed for a day
         return None
@@ -212,7 +222,7 @@ class LocalDriver:
 
     def _prune(self, folder: MachineFolder) -> None:
         if not folder.alive() and folder.touched_at() < datetime.now(UTC) - KEEP_ENDED:
-            pruned = folder.path.rename(folder.path.with_name(f".pruned-{folder.path.name}"))
+            pruned = folder.path.rename(folder.path.with_name(f"{PRUNED}{folder.path.name}"))
             shutil.rmtree(pruned, ignore_errors=True)
 
 

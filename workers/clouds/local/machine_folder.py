@@ -126,10 +126,11 @@ class MachineFolder:
             return None
 
     def _read(self, name: str, kind: type[Read]) -> Read | None:
-        text = self._text(name)
         try:
-            return None if text is None else msgspec.json.decode(text, type=kind)
-        except msgspec.MsgspecError as error:
+            return msgspec.json.decode((self.path / name).read_bytes(), type=kind)
+        except FileNotFoundError:
+            return None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DriverError(
                 f"{self.path / name} cannot be read ({error}). If no process of the machine runs, delete {self.path}."
             ) from error

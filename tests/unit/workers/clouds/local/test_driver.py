@@ -396,11 +396,56 @@ def test_a_machine_that_ended_a_day_ago_is_forgotten_with_its_files(driver):
     driver.create(asked(driver), SECRETS)
     driver.terminate(TOKEN)
     assert sighting(driver).presence is Presence.ENDED
-    long_ago = time.time() - 2 * 24 * 3600
-    for file in (*folder(driver).path.iterdir(), folder(driver).path):
-        os.utime(file, (long_ago, long_ago))
+    long_ago(folder(driver).path)
     list(driver.owned(INSTALLATION))
     assert list(driver.machines.glob(f"*{TOKEN}*")) == []
+
+
+def long_ago(folder):
+    """Date a folder and its files two days back."""
+    moment = time.time() - 2 * 24 * 3600
+    for path in (*folder.iterdir(), folder):
+        os.utime(path, (moment, moment))
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b""], ids=["half", "no text", "empty"])
+def test_a_folder_that_cannot_be_read_is_told_once_and_forgotten_after_a_day(driver, caplog, content):
+    driver._make(driver.machines)
+    broken = driver.machines / "broken"
+    for _ in range(2):
+        broken.mkdir()
+        (broken / "request.json").write_bytes(content)
+        caplog.clear()
+        for _ in range(3):
+            assert list(driver.owned(INSTALLATION)) == []
+        assert len(caplog.records) == 1
+        assert "broken" in caplog.text
+        assert broken.exists()
+        long_ago(broken)
+        for _ in range(2):
+            assert list(driver.owned(INSTALLATION)) == []
+            assert list(driver.machines.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_read_is_kept_while_its_machine_runs(driver):
+    broken = driver.machines / "broken"
+    driver._make(broken)
+    (broken / "request.json").write_text("{")
+    lock = take(broken / "lock")
+    long_ago(broken)
+    list(driver.owned(INSTALLATION))
+    assert broken.exists()
+    os.close(lock)
+    list(driver.owned(INSTALLATION))
+    assert not broken.exists()
+
+
+def test_what_was_left_of_a_folder_that_was_being_removed_is_removed(driver):
+    left = driver.machines / ".pruned-x"
+    driver._make(left)
+    (left / "machine.log").write_text("much")
+    list(driver.owned(INSTALLATION))
+    assert not left.exists()
 
 
 def test_a_token_cannot_lead_out_of_the_folder(driver):
