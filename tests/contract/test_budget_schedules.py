@@ -183,7 +183,7 @@ class Schedule:
             thread.start()
         for thread in threads:
             thread.join()
-        CloudEnds(Ledger(self.redis)).settle(self.cloud.owned("i-1"))
+        CloudEnds(Ledger(self.redis), lambda: self.now).settle(self.cloud.owned("i-1"))
 
     def advance(self, ids):
         offers = list(OFFERS)

@@ -102,3 +102,28 @@ def test_one_who_keeps_it_keeps_it_from_each_of_two_budgets_that_are_used_up(loo
     loop.settle()
     assert loop.state(id_).until == kept.until
     assert not loop.state(id_).ended
+
+
+def test_what_was_scheduled_is_forgotten_with_its_deployment_and_its_window(loop):
+    stops = loop.sweeper._budget_stops
+    budget(loop, 2)
+    for name in ("a", "b"):
+        loop.launch(name)
+    loop.settle()
+    loop.now += timedelta(hours=2)
+    loop.settle()
+    for id_ in list(loop.sweeper._recorder.states):
+        loop.requests.keep_until(id_, loop.now + timedelta(days=3), by="U1")
+    loop.now += timedelta(minutes=1)
+    loop.settle()
+    first = set(stops._scheduled)
+    assert len(first) == 2
+    loop.now += timedelta(days=1)
+    loop.settle()
+    loop.now += timedelta(minutes=1)
+    loop.settle()
+    assert not first & stops._scheduled
+    StoredPolicy(loop.redis).put(Policy())
+    loop.now += timedelta(minutes=1)
+    loop.settle()
+    assert stops._scheduled == set()

@@ -28,6 +28,7 @@ class BudgetStops:
         self._ledger = Ledger(redis)
         self._log = log
         self._scheduled: set[EventId] = set()
+        """Those of the budgets that are used up now. If it is lost, the logs are read again."""
         self._looked_at: datetime | None = None
 
     def look(self, states: Iterable[Deployment], now: datetime) -> None:
@@ -36,13 +37,16 @@ class BudgetStops:
             return
         self._looked_at = now
         budgets = self._policy.current().budgets
-        if not any(budget.then is Then.STOP for budget in budgets.limits):
-            return
-        stopping = [s for s in all_standings(budgets, self._ledger.book(), now) if is_to_stop(s, now + NOTICE)]
+        stops = any(budget.then is Then.STOP for budget in budgets.limits)
+        standings = all_standings(budgets, self._ledger.book(), now) if stops else ()
+        stopping = [standing for standing in standings if is_to_stop(standing, now + NOTICE)]
+        all_due: set[EventId] = set()
         for state in states if stopping else ():
             due = [standing for standing in stopping if is_of(standing, owner_of_state(state))]
+            all_due |= {event_id(state.id, standing) for standing in due}
             if due and state.usd_per_hour and not is_ending(state):
                 self._schedule(state, due, now)
+        self._scheduled &= all_due
 
     def _schedule(self, state: Deployment, due: Sequence[BudgetStanding], now: datetime) -> None:
         """The ids of the events show in the log that it was done, also after a person has kept the deployment.

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from msgspec import MsgspecError
 
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 MAX_THREADS = 8
 ENDED_WITHIN = 0.2
 """Maximum time that a sweep waits for terminations, in seconds."""
+FORGOTTEN_AFTER = timedelta(hours=1)
+"""Time after its last list after which an unknown machine is forgotten. Whole clouds are listed every five minutes."""
 
 
 class Reaper:
@@ -42,7 +45,8 @@ class Reaper:
         self._report = unknown
         self._keep = keep
         self._nudge = nudge
-        self._unknown: set[Token] = set()
+        self._unknown: dict[Token, datetime] = {}
+        """When each machine that no log contains was last listed. If it is lost, they are logged again."""
         self._endings = Collector[str, None]("reap", MAX_THREADS)
         """By the cloud's id: a token may have two machines."""
 
@@ -59,8 +63,8 @@ class Reaper:
                 self._keep(driver, machine)
         elif state is None or attempt is None:
             if machine.token not in self._unknown:
-                self._unknown.add(machine.token)
                 logger.warning("%s belongs to no deployment that is known; it is not ended", machine.id)
+            self._unknown[machine.token] = self._recorder.now()
             self._report(sighting)
         elif attempt.phase not in MAY_COST and attempt.machine is None:
             # The cloud made it after it had been looked for. It is booked first, because it is billed; then ended.
@@ -77,6 +81,8 @@ class Reaper:
         """Wait for terminations. A machine that could not be ended is in the next list, and is tried again."""
         for _ in self._endings.collect(time.monotonic() + ENDED_WITHIN):
             pass  # the next list shows the result
+        now = self._recorder.now()
+        self._unknown = {token: at for token, at in self._unknown.items() if abs(now - at) < FORGOTTEN_AFTER}
 
     def _intent(self, sighting: Sighting) -> tuple[Deployment | None, Attempt | None]:
         """The deployment and the attempt that a machine was made for, or None. Raises MsgspecError."""

@@ -103,7 +103,7 @@ class Sweeper:
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         reaper = Reaper(self._recorder, nudge, self._leasing.keep, OrphanRecord(redis, environ, clock).note)
-        self._observer = Observer(self._recorder, drivers, installation, reaper, CloudEnds(self._ledger))
+        self._observer = Observer(self._recorder, drivers, installation, reaper, CloudEnds(self._ledger, clock))
         self._prober = Prober(
             self._recorder,
             log,

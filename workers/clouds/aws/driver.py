@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,10 @@ class AwsDriver:
         self._prices = prices
         self._launch = FleetLaunch(self.api, environ)
         self._templates = Templates(self.api)
-        self._addresses: dict[str, str] = {}
+        self._addresses: dict[tuple[str, str], str] = {}
+        """The last address of each instance, by region and id."""
         self._instances: dict[Token, tuple[str, str]] = {}
+        """The region and id of each instance that was seen. If one is lost, it is searched for."""
         self._regions_in_use: set[str] = set()
         self._lock = threading.Lock()
 
@@ -131,6 +133,7 @@ class AwsDriver:
                 found.append(replace(sighting, machine=self._remembered(sighting.machine, region)))
         except DriverError as error:
             return Listing(sightings=tuple(found), unlisted=(Unlisted(place=region, why=str(error)),))
+        self._forget_others(region, {sighting.machine.id for sighting in found})
         return Listing(sightings=tuple(found))
 
     def end_of(self, machine: Machine) -> MachineEnd | None:  # noqa: ARG002 - ended ones are listed for an hour
@@ -225,11 +228,21 @@ class AwsDriver:
     def _remembered(self, machine: Machine, region: str) -> Machine:
         """The machine with its last known address: EC2 removes the address when the machine ends."""
         with self._lock:
-            self._instances[machine.token] = (region, machine.id)
+            where = self._instances[machine.token] = (region, machine.id)
             self._regions_in_use.add(region)
             if machine.address:
-                self._addresses[machine.id] = machine.address
-            return replace(machine, address=self._addresses.get(machine.id))
+                self._addresses[where] = machine.address
+            return replace(machine, address=self._addresses.get(where))
+
+    def _forget_others(self, region: str, ids: Container[str]) -> None:
+        """Forget what a complete list of the region does not contain: EC2 lists ended instances for an hour."""
+
+        def stays(where: tuple[str, str]) -> bool:
+            return where[0] != region or where[1] in ids
+
+        with self._lock:
+            self._instances = {token: where for token, where in self._instances.items() if stays(where)}
+            self._addresses = {where: address for where, address in self._addresses.items() if stays(where)}
 
 
 def _on_ec2() -> bool:

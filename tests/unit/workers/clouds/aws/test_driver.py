@@ -563,6 +563,26 @@ def test_a_machine_that_somebody_deleted_is_seen_as_ended(cloud, driver):
     assert (sighting.presence, sighting.why) == (Presence.ENDED, "ended on request")
 
 
+def test_what_is_known_of_a_machine_is_forgotten_when_its_region_lists_it_no_more(cloud, driver, monkeypatch):
+    regions = ("us-east-1", "us-west-2")
+    for number, region in enumerate(regions):
+        driver.create(request(f"d-1-{number}", batch(cloud, region=region)), SECRETS)
+    addresses = {s.machine.id: s.machine.address for s in driver.owned(INSTALLATION)}
+    for number in range(2):
+        cloud.end(f"d-1-{number}", "preempt")
+    assert {s.machine.id: s.machine.address for s in driver.owned(INSTALLATION)} == addresses
+    cloud.fault("UnauthorizedOperation", region=regions[1], action="DescribeInstances")
+    monkeypatch.setattr("workers.sandbox.ec2.lives.FORGOTTEN_AFTER", timedelta())
+    until = time.monotonic() + 10 * PATIENCE
+    while driver.owned(INSTALLATION).sightings:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert [region for region, _ in driver._instances.values()] == [regions[1]]  # it may still be there
+    cloud.mend()
+    driver.owned(INSTALLATION)
+    assert (driver._instances, driver._addresses) == ({}, {})
+
+
 def test_a_machine_in_a_region_that_no_price_names_is_listed_all_the_same(cloud):
     driver = AwsDriver(cloud.environ, lambda: ())
     cloud.driver.create(request("d-1-1", batch(cloud)), SECRETS)
