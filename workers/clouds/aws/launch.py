@@ -16,7 +16,7 @@ from workers.clouds.aws.client import AwsClient, RegionError
 from workers.clouds.aws.errors import AwsError, refusal, refused, refused_by
 from workers.clouds.aws.groundwork import Groundwork, hopeless
 from workers.clouds.aws.network import Group
-from workers.clouds.aws.regions import Prepared, Regions, Resources
+from workers.clouds.aws.regions import Prepared, RegionResources, Regions
 from workers.clouds.aws.templates import Templates, mismatch
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import Ahead, DriverError, Refused
@@ -207,7 +207,7 @@ class FleetLaunch:
         self,
         request: MachineRequest,
         offers: tuple[Offer, ...],
-        resources: Resources,
+        resources: RegionResources,
         script: str,
         before: tuple[Refusal, ...],
     ) -> str:
@@ -284,7 +284,7 @@ class FleetLaunch:
         return found[0] if found else None
 
 
-def _template(request: MachineRequest, resources: Resources, script: str) -> dict[str, Any]:
+def _template(request: MachineRequest, resources: RegionResources, script: str) -> dict[str, Any]:
     return aws_fleet.template(request, image=resources.image, group=resources.group.id, user_data=script)
 
 

@@ -24,7 +24,7 @@ SLOW = 1.5
 """Seconds that one read takes on a slow AWS, on which all regions are prepared before the first refusal."""
 
 
-class Resources(Struct, frozen=True, kw_only=True):
+class RegionResources(Struct, frozen=True, kw_only=True):
     """The prepared resources of a launch in a region."""
 
     places: Places
@@ -39,7 +39,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     """Those for which the quotas suffice."""
     too_small: tuple[Refusal, ...] = ()
     """The refusals of the others."""
-    resources: Resources | None = None
+    resources: RegionResources | None = None
     """None if no quota suffices."""
 
 
@@ -78,7 +78,7 @@ class Regions:
                 return Prepared(too_small=too_small)
             found = group.result()
             assert found is not None  # noqa: S101 - there are offers that fit
-            resources = Resources(group=found, places=self.network.places(region), image=image.result())
+            resources = RegionResources(group=found, places=self.network.places(region), image=image.result())
         return Prepared(offers=fitting, too_small=too_small, resources=resources)
 
     def _group(
