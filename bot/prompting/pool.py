@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import httpx
 from msgspec import MsgspecError
@@ -19,6 +20,7 @@ from bot.prompting.question_flow import AskableDeployments, QuestionFlow
 from bot.prompting.question_tries import QuestionTries
 from bot.prompting.routing import HasToWait, availability
 from bot.prompting.store import Questions, Threads
+from bot.prompting.waiting import has_waited_too_long
 from bot.slack.calls import SlackCalls
 from bot.slack.fair_pool import FairPool
 from workers.api import Deployments
@@ -184,23 +186,27 @@ class AnswerPool:
     def _resume_unanswered(self) -> None:
         stored = self._questions.all()
         withdrawn = self._questions.withdrawn([asked.question.key for asked in stored])
+        sleeps = cache(self._sleeps)  # reads each log once, however many questions wait for its deployment
         for asked in stored:
-            if self._is_due(asked, is_over=asked.over or asked.question.key in withdrawn):
+            if self._is_due(asked, sleeps, is_over=asked.over or asked.question.key in withdrawn):
                 self._submit(asked)
 
     def _heed_withdrawals(self) -> None:
         self._heed(self._questions)
 
-    def _is_due(self, asked: Asked, *, is_over: bool) -> bool:
+    def _is_due(self, asked: Asked, sleeps: Callable[[DeploymentId], bool], *, is_over: bool) -> bool:
+        """`sleeps`: whether a question has only to wait for a deployment."""
         if asked.not_before is not None and datetime.now(UTC) < asked.not_before:
             return False
         if is_over or asked.deployment is None or asked.notice is None or self._pool.has(asked.question.key):
             return True
+        return has_waited_too_long(asked, datetime.now(UTC)) or not sleeps(asked.deployment)
+
+    def _sleeps(self, id_: DeploymentId) -> bool:
+        """Whether a deployment cannot answer yet, and no request wakes it (a request may be lost, and is repeated)."""
         try:
-            deployment = self._deployments.by_id(asked.deployment)
+            deployment = self._deployments.by_id(id_)
         except MsgspecError:
-            return True  # so that the question is answered with the error
+            return False  # so that the question is answered with the error
         state = availability(deployment) if deployment is not None else None
-        return (
-            not isinstance(state, HasToWait) or state.wake is not None
-        )  # repeat the request that wakes the deployment, which may have been lost
+        return isinstance(state, HasToWait) and state.wake is None

@@ -27,6 +27,7 @@ from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, NotRouted, Ro
 from bot.prompting.sessions import Sessions
 from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import AnswerRecord
+from bot.prompting.waiting import WAITED, has_waited_too_long, is_one_too_many, too_many
 from bot.prompting.way import AnswerPlace
 from bot.prompting.withdrawal import Why, Withdrawal, Withdrawals, Withdrawn
 from bot.prompting.writing import NoReplicaReady, Writing
@@ -129,9 +130,15 @@ class QuestionFlow:
         if asked is None or asked.deployment is None:
             return
         deployment = self._deployments.by_id(asked.deployment)
+        state = availability(deployment) if deployment is not None else HasEnded(sentence=_VANISHED)
+        if deployment is not None and isinstance(state, HasToWait):
+            if is_one_too_many(asked, self._questions.all()):
+                yield from self._not_routed(asked.question, NotRouted(sentence=too_many(deployment.name)))
+                return
+            if has_waited_too_long(asked, datetime.now(UTC)):
+                state = HasEnded(sentence=WAITED)
         if asked.thread is None:
             asked = yield from self._placed(asked, deployment)
-        state = availability(deployment) if deployment is not None else HasEnded(sentence=_VANISHED)
         match state:
             case HasEnded():
                 yield from self._over(asked, state.sentence)
