@@ -117,6 +117,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     tries: int = 0
     failing_since: datetime | None = None
     """Time of the first refused message since Slack last accepted one; None if Slack accepts messages."""
+    failures: int = 0
+    """Number of failed tries since then, which bound the time that Slack has failed: the clock may step."""
     not_before: datetime | None = None
     """When to try again."""
     over: bool = False

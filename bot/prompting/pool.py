@@ -17,7 +17,7 @@ from bot.prompting.drafts import Drafts
 from bot.prompting.engine import engine_client
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.question_flow import AskableDeployments, QuestionFlow
-from bot.prompting.question_tries import QuestionTries
+from bot.prompting.question_tries import QuestionTries, is_pausing
 from bot.prompting.routing import HasToWait, availability
 from bot.prompting.store import Questions, Threads
 from bot.prompting.waiting import has_waited_too_long
@@ -196,7 +196,7 @@ class AnswerPool:
 
     def _is_due(self, asked: Asked, sleeps: Callable[[DeploymentId], bool], *, is_over: bool) -> bool:
         """`sleeps`: whether a question has only to wait for a deployment."""
-        if asked.not_before is not None and datetime.now(UTC) < asked.not_before:
+        if is_pausing(asked):
             return False
         if is_over or asked.deployment is None or asked.notice is None or self._pool.has(asked.question.key):
             return True

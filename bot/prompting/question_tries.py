@@ -12,7 +12,7 @@ from bot.prompting.question_flow import QuestionFlow
 from bot.prompting.store import Questions
 from bot.prompting.writing import Stopping
 from bot.slack.failures import SlackFailed, SlackRefused
-from bot.slack.slack_steps import Steps
+from bot.slack.slack_steps import WHILE_AWAY, Steps
 from workers.lease import Leases
 
 _LOG = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ FORGETS = timedelta(hours=1)
 """Time for which Slack may fail before a question is removed without a message."""
 MIN_PAUSE = timedelta(seconds=1)
 MAX_PAUSE = timedelta(minutes=1)
+LONGEST_TRY = WHILE_AWAY + MAX_PAUSE
+"""Maximum time from one failed try to the next while Slack cannot be reached."""
 
 _SLACK_AWAY = "Slack accepted no message from the bot for 10 minutes, so this question was given up. Ask it again."
 _GIVEN_UP = "This question was started several times without an answer, so it was given up. Ask it again."
@@ -56,20 +58,21 @@ class QuestionTries:
         else:
             asked = self._questions.get(key)
             if asked is not None and asked.failing_since is not None:
-                self._questions.put(replace(asked, failing_since=None, not_before=None))
+                self._questions.put(replace(asked, failing_since=None, failures=0, not_before=None))
 
     def _try_later(self, key: QuestionKey, failed: SlackFailed) -> None:
         asked, now = self._questions.get(key), datetime.now(UTC)
         if asked is None:
             return
-        since = asked.failing_since or now
-        if now - since > FORGETS:
+        since, failures = min(asked.failing_since or now, now), asked.failures + 1
+        failing_for = _failing_for(since, failures, now)
+        if failing_for > FORGETS:
             _LOG.error("The question %s is removed without an answer: %s", key, failed)
             self._questions.remove(key)  # Slack itself ends a session after an hour
             return
-        pause = min(max(now - since, MIN_PAUSE), MAX_PAUSE)
+        pause = min(max(failing_for, MIN_PAUSE), MAX_PAUSE)
         _LOG.warning("The question %s is tried again in %.0f s: %s", key, pause.total_seconds(), failed)
-        self._questions.put(replace(asked, failing_since=since, not_before=now + pause))
+        self._questions.put(replace(asked, failing_since=since, failures=failures, not_before=now + pause))
 
     def _answer(self, key: QuestionKey) -> Steps[None]:
         asked = self._questions.get(key)
@@ -103,5 +106,16 @@ class QuestionTries:
             yield from self._answering.endings.give_up(key)
 
 
+def is_pausing(asked: Asked) -> bool:
+    """Whether a question is not to be tried yet. A pause that is longer than any was set before the clock went back."""
+    return asked.not_before is not None and timedelta() < asked.not_before - datetime.now(UTC) <= MAX_PAUSE
+
+
 def _fails_too_long(asked: Asked) -> bool:
-    return asked.failing_since is not None and datetime.now(UTC) - asked.failing_since > GIVES_UP
+    since = asked.failing_since
+    return since is not None and _failing_for(since, asked.failures, datetime.now(UTC)) > GIVES_UP
+
+
+def _failing_for(since: datetime, failures: int, now: datetime) -> timedelta:
+    """How long Slack has failed: no longer than so many tries take, also if the clock has stepped."""
+    return min(now - since, failures * LONGEST_TRY)

@@ -10,10 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from bot.commands.sight import Askable, Sight
-from bot.language.question import Asked, Question
+from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.pool import AnswerPool
+from bot.prompting.question_tries import MAX_PAUSE
 from bot.prompting.store import Questions
 from bot.prompting.waiting import MAX_WAITING, WAITS_FOR
+from bot.slack.failures import SlackAway
 from tests.builders.logs import Logs
 from tests.builders.recipes import scaled_by
 from tests.fakes.office import Directory
@@ -25,18 +27,26 @@ class Threads:
 
     def __init__(self):
         self.messages, self.whispers = {}, []
+        self.fails, self.refused = False, []
         self.files, self.stopping = None, threading.Event()
 
     def has(self, method, channel=""):
         return True
 
     def post(self, channel, message, *, thread=None, metadata=None, text_alone=True):
+        self._check(f"{channel} {thread}")
         ts = f"{len(self.messages) + 5000}.0"
         self.messages[ts] = message.text
         return ts
 
     def whisper(self, channel, user, message, *, thread=None):
+        self._check(user)
         self.whispers.append((user, message.text))
+
+    def _check(self, whom):
+        if self.fails:
+            self.refused.append(whom)
+            raise SlackAway("no answer")
 
     def page(self, channel, *, thread=None, since=None, cursor=None, limit=0):
         return [], None
@@ -55,6 +65,15 @@ class Counting(Deployments):
         return super().by_id(deployment)
 
 
+class Watched(AnswerPool):
+    """Collects what the watch resumes, instead of answering it."""
+
+    resumed: list[QuestionKey]
+
+    def _submit(self, asked):
+        self.resumed.append(asked.question.key)
+
+
 class Place:
     """A pool without threads of its own: `run` takes a question's steps, `due` what the watch resumes."""
 
@@ -64,7 +83,7 @@ class Place:
         self.questions, self.seen = Questions(redis), []
         self.http = httpx.Client(transport=httpx.MockTransport(self._gateway))
         slack: Any = self.slack
-        self.pool = AnswerPool(
+        self.pool = Watched(
             self.requests, slack, redis, askable=Askable(self.requests, Sight(Directory(), ())), http=self.http
         )
 
@@ -88,14 +107,14 @@ class Place:
 
     def due(self):
         """Take one look of the watch, and return the questions that it resumes."""
-        resumed = []
-        self.pool._submit = lambda asked: resumed.append(asked.question.key)
+        self.pool.resumed = []
         self.pool._resume_unanswered()
-        return resumed
+        return self.pool.resumed
 
 
 @pytest.fixture
-def place(redis):
+def place(redis, monkeypatch):
+    monkeypatch.setattr("bot.slack.slack_steps.WHILE_AWAY", timedelta())  # a try ends at its first failure
     it = Place(redis)
     yield it
     it.pool.close()
@@ -183,3 +202,38 @@ def test_a_look_at_many_questions_that_wait_reads_each_log_once(place):
     place.requests.reads.clear()
     assert place.due() == []
     assert place.requests.reads == {one: 1, other: 1}
+
+
+def test_a_question_is_tried_again_although_the_clock_steps_back(place):
+    now = datetime.now(UTC)
+    soon = place.asks(0, not_before=now + MAX_PAUSE - timedelta(seconds=1))
+    stepped = place.asks(1, not_before=now + timedelta(hours=2))
+    assert place.due() == [stepped]
+    assert place.questions.get(soon)
+
+
+def failing(place, number, *, since, failures):
+    """The keys of the questions that are left after one more failure of Slack."""
+    key = place.asks(number, deployment=place.logs.start(f"d{number}"), prompt="Hello", failing_since=since)
+    place.questions.put(replace(place.questions.get(key), failures=failures))
+    place.slack.fails = True
+    place.run(key)
+    return place.questions.get(key)
+
+
+def test_one_failure_of_slack_ends_no_question_however_far_the_clock_steps(place):
+    now = datetime.now(UTC)
+    for number, step in enumerate((timedelta(minutes=30), timedelta(days=1), -timedelta(hours=2))):
+        asked = failing(place, number, since=now - step, failures=1)
+        assert asked.failures == 2
+        assert datetime.now(UTC) - asked.failing_since >= timedelta()
+        assert asked.not_before - datetime.now(UTC) <= MAX_PAUSE
+        assert place.slack.refused == [f"C0HERE {1000 + number}.0"], "the question itself is tried"
+        place.slack.refused.clear()
+
+
+def test_a_question_is_given_up_and_later_removed_when_slack_has_failed_as_long_as_it_seems(place):
+    now = datetime.now(UTC)
+    assert failing(place, 0, since=now - timedelta(minutes=30), failures=20)
+    assert place.slack.refused == ["U1"], "that it was given up is tried"
+    assert failing(place, 1, since=now - timedelta(hours=2), failures=120) is None
