@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from bot.cards.card_record import BEGUN, KEY, CardRecord, CardRecords
+from bot.cards.card_record import BEGUN, KEY, CardRecord, CardRecords, worth_keeping
 from bot.cards.standing import metadata, standing
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackRefused
@@ -44,6 +44,13 @@ class CardAlerts:
         """Post the alerts that are due and not posted yet. `direct`: the channel refuses the card now."""
         if record.ts is None and not direct:
             return
+        self._say_all(state, record, direct=direct)
+        kept = worth_keeping(record.said)  # not before: each alert that is due is among the last ones now
+        if len(kept) < len(record.said):
+            record.said = kept
+            self._records.save(state, record)
+
+    def _say_all(self, state: Deployment, record: CardRecord, *, direct: bool) -> None:
         if state.endpoint and not is_ending(state):
             if not direct:
                 self._whisper_key(state, record)
@@ -132,6 +139,7 @@ class CardAlerts:
         """
         before = record.said.get(kind)
         if before not in (None, BEGUN):
+            record.said[kind] = record.said.pop(kind)  # it is due: it is the last one that `worth_keeping` drops
             return
         try:
             channel = self._calls.open_direct(state.place.user) if direct else record.channel

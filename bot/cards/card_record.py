@@ -1,6 +1,7 @@
 """The record of each card in Redis, from which the next follower continues."""
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from redis import Redis
 
-from bot.views import alerts
+from bot.views import alerts, card_refusals
 from workers.deployment.events import DeploymentId, Version
 from workers.deployment.log import START
 from workers.deployment.state import Deployment
@@ -19,6 +20,13 @@ CARDS = "mixtral:cards"
 
 KEY = "mixtral_key"
 BEGUN = "…"
+
+SAID_KEPT = 100
+"""Maximum number of alerts that a record keeps of those whose kind has a time or the id of an event. Alerts whose ends
+are alerts, too, are counted apart."""
+
+
+_SAID_ONCE = frozenset({KEY, alerts.READY, alerts.FAILED, alerts.ENDED, alerts.COSTLY})
 
 
 class CardRecord(Struct, kw_only=True, omit_defaults=True):
@@ -38,7 +46,8 @@ class CardRecord(Struct, kw_only=True, omit_defaults=True):
     dropped: bool = False
     """The card was deleted twice in Slack, and is not posted again."""
     said: dict[str, str] = {}
-    """The ts of each alert by kind; `…` for an alert whose post was started and is not confirmed."""
+    """The ts of each alert by kind, as far as it may be due again; the one that was due last is last. `…` for an alert
+    whose post was started and is not confirmed."""
     refusals: int = 0
     """Number of consecutive refusals of the card by Slack."""
     not_before: datetime | None = None
@@ -86,6 +95,18 @@ class CardRecords:
 
     def save(self, state: Deployment, record: CardRecord) -> None:
         self._redis.hset(CARDS, state.id, msgspec.json.encode(record))
+
+
+def worth_keeping(said: Mapping[str, str]) -> dict[str, str]:
+    """What was said, without old alerts that are not due again. `said`: those that were due last are last.
+
+    Kinds without a time or an id are kept: each of them is said once in the life of the deployment.
+    """
+    once = {kind for kind in said if kind in _SAID_ONCE or kind.startswith(card_refusals.NOTICE)}
+    with_end = [kind for kind in said if kind.startswith((alerts.OUT, alerts.LOST))]
+    others = [kind for kind in said if kind not in once.union(with_end)]
+    kept = once.union(with_end[-SAID_KEPT:], others[-SAID_KEPT:])
+    return {kind: ts for kind, ts in said.items() if kind in kept}
 
 
 def _is_unreadable(value: bytes) -> bool:

@@ -35,12 +35,13 @@ CAUSES = {
 
 _UNKNOWN = "Slack refused it (`{code}`). Report this code to the operator of this bot, or {elsewhere}"
 
-_NOTICE = "mixtral_no_room"
+NOTICE = "mixtral_no_room"
+"""The beginning of each kind of notice."""
 
 
 def kind(code: str) -> str:
     """The prefix of the notice's block id. Each cause is reported once."""
-    return f"{_NOTICE}_{code}"
+    return f"{NOTICE}_{code}"
 
 
 def notice(deployment: Deployment, code: str, *, stands: bool) -> Message:
