@@ -74,7 +74,8 @@ class Cards:
         record = self.records.load(state)
         if record.dropped:
             return
-        refused = record.not_before is not None and self._now() < record.not_before
+        # A pause that is longer than the longest one was set before the clock went back.
+        refused = record.not_before is not None and timedelta() < record.not_before - self._now() <= RETRY_LIMIT
         if not refused:
             try:
                 self._show_card(state, record, refresh=refresh)
@@ -116,6 +117,9 @@ class Cards:
         now = self._now()
         if record.posting_since is None and now - state.requested_at < FRESH:
             return False
+        if record.posting_since is not None and record.posting_since > now:  # the clock went back
+            record.posting_since = now
+            self.records.save(state, record)
         if record.posting_since is not None and (settles := record.posting_since + SETTLES - now) > timedelta():
             raise Later(settles, "a post may be in progress")
         found = standing(self._calls, state, CARD, state.place.channel)

@@ -1,4 +1,4 @@
-"""What is recorded of a card and its alerts: how much it grows."""
+"""What is recorded of a card and its alerts: how much it grows, and what a step of the clock does to it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from bot.cards.card_alerts import CardAlerts
-from bot.cards.card_message import Cards
+from bot.cards.card_message import RETRY_LIMIT, Cards, Later
 from bot.cards.card_record import CARDS, CardRecords
+from bot.slack.failures import SlackAway, SlackRefused
+from bot.slack.reading import SETTLES
 from bot.views import alerts
 from tests.builders.story import Story
 from workers.deployment.events import Clock, Control
@@ -59,6 +61,14 @@ class Place:
     def show(self):
         self.cards.show(self.story.state)
 
+    def later(self):
+        """The wait that the card asks for; None if it is shown."""
+        try:
+            self.show()
+        except Later as later:
+            return later.wait
+        return None
+
     def answers(self):
         """The deployment answers, and what is to be said of that is said."""
         self.story.ready().published().tested()
@@ -80,6 +90,27 @@ class Place:
 @pytest.fixture
 def place(redis):
     return Place(redis)
+
+
+def test_a_card_whose_post_was_lost_is_posted_soon_although_the_clock_steps_back(place):
+    place.slack.fails = SlackAway("no answer")
+    with pytest.raises(SlackAway):
+        place.show()
+    place.slack.fails, place.skew = None, -timedelta(hours=2)
+    assert place.later() == SETTLES
+    place.skew += SETTLES
+    assert place.later() is None
+    assert place.slack.posted == ["mixtral_card"]
+
+
+def test_a_card_that_was_refused_is_tried_again_soon_although_the_clock_steps_back(place):
+    place.slack.fails = SlackRefused("is_archived", known=True)
+    assert place.later()
+    place.slack.fails = None
+    assert place.later() <= RETRY_LIMIT
+    place.skew = -timedelta(hours=2)
+    assert place.later() is None
+    assert "mixtral_card" in place.slack.posted
 
 
 def keeps(place):
