@@ -35,7 +35,8 @@ LOOK_BACK = timedelta(days=1)
 
 BEGUN = "begun "
 """Recorded, with the id of the report, in place of its ts while it is posted."""
-UNDELIVERED = "refused"
+UNDELIVERED = "refused "
+"""Recorded, with the time in Unix seconds, in place of the ts of a report that Slack refused."""
 
 
 class KnownOrphans(Protocol):
@@ -70,12 +71,20 @@ class OrphanReports:
         """Report what is new, to each admin. Raises RedisError."""
         there = self._deployments.orphans()
         for admin in sorted(self._admins) if there else ():
-            fields = self._redis.hgetall(reported(admin))
-            said = {field.decode(): value.decode() for field, value in fields.items()}
+            said = self._said(admin)
             for begun in sorted({value for value in said.values() if value.startswith(BEGUN)}):
                 self._report(admin, [orphan for orphan in there if said.get(orphan.key) == begun], begun, again=True)
             new = [orphan for orphan in there if orphan.key not in said]
             self._report(admin, new, f"{BEGUN}{_digest(new)}")
+
+    def _said(self, admin: str) -> dict[str, str]:
+        """What was reported to an admin in KEPT_FOR, by the keys of orphans. What is older is removed."""
+        fields = self._redis.hgetall(reported(admin))
+        said = {field.decode(): value.decode() for field, value in fields.items()}
+        # Each note renews the expiry of the whole hash.
+        if old := [key for key, value in said.items() if _is_old(value, self._now())]:
+            self._redis.hdel(reported(admin), *old)
+        return {key: value for key, value in said.items() if key not in old}
 
     def _report(self, admin: str, orphans: Sequence[Orphan], begun: str, *, again: bool = False) -> None:
         """Post one message. `again`: a process died while it posted it."""
@@ -90,7 +99,7 @@ class OrphanReports:
                 ts = self._slack.post(channel, view.found(orphans), metadata=metadata)
         except SlackRefused as refused:
             logger.warning("%s cannot be told about machines without a deployment: %s", admin, refused)
-            ts = UNDELIVERED
+            ts = f"{UNDELIVERED}{self._now().timestamp()}"
         except SlackFailed as failed:
             logger.info("machines without a deployment are reported later: %s", failed)
             return
@@ -104,6 +113,14 @@ class OrphanReports:
 def reported(admin: str) -> str:
     """The key of what was reported to an admin."""
     return f"mixtral:orphans:reported:{admin}"
+
+
+def _is_old(value: str, now: datetime) -> bool:
+    """Whether a report was made more than KEPT_FOR ago. One that was only begun has no time: it is made, or expires."""
+    if value.startswith(BEGUN):
+        return False
+    at = value.removeprefix(UNDELIVERED.strip()).strip() or "0"  # earlier versions noted no time of a refusal
+    return now.timestamp() - float(at) > KEPT_FOR.total_seconds()
 
 
 def _digest(orphans: Sequence[Orphan]) -> str:
