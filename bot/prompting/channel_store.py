@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from redis import Redis
 
 from bot.language.channel_settings import ChannelSettings, owner_of
@@ -43,4 +44,8 @@ class ChannelStore:
         return sorted(found)
 
     def put(self, channel: str, user: str, settings: ChannelSettings) -> None:
-        self._redis.hset(SETTINGS, owner_of(channel, user), _encode(settings))
+        """Store the settings; of those that are reset to the defaults, nothing is stored, nor who reset them."""
+        if replace(settings, changed_by="") == ChannelSettings():
+            self._redis.hdel(SETTINGS, owner_of(channel, user))
+        else:
+            self._redis.hset(SETTINGS, owner_of(channel, user), _encode(settings))

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from bot.language.channel_settings import ChannelSettings
-from bot.prompting.channel_store import ChannelStore
+from bot.prompting.channel_store import SETTINGS, ChannelStore
 from bot.slack.channel_ids import ChannelIds
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT, Upstream
@@ -146,7 +146,7 @@ def test_the_launcher_sets_a_channel_by_a_form_and_the_channel_reads_what_was_se
     place.robin.wait_for_message(MIXTRAL, "reset the settings of this channel to the defaults")
     assert len(place.robin.messages(MIXTRAL)) == before + 1, "what changes nothing is not announced"
     place.robin.wait_for(lambda p: "reset to the defaults" in words(p.modals()[-1]))
-    assert ChannelStore(place.redis).of(MIXTRAL, ROBIN) == ChannelSettings(changed_by=ROBIN)
+    assert place.redis.hlen(SETTINGS) == 0
 
 
 def test_who_launched_nothing_in_the_channel_is_shown_what_is_set_and_who_may_change_it(place, engine):
