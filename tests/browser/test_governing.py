@@ -191,7 +191,9 @@ def test_the_list_of_keys_has_their_last_use(screen, line, team):
     httpx.post(to, json=asked, headers={"Authorization": f"Bearer {team}"}, trust_env=False, timeout=30)
     screen.write("/mixtral key team new @ada ")
     expect(screen.whisper("Ada").last).to_be_visible()
-    line.wait(lambda: KeyUses(line.redis()).read(line.deployment("team").id), 30, "the use of the key")
+    line.wait(
+        lambda: KeyUses(line.redis()).read(line.deployment("team").id, datetime.now(UTC)), 30, "the use of the key"
+    )
     screen.write("/mixtral key team list")
     expect(screen.whisper("team has")).to_contain_text("last used")
     shown(screen, "keys")

@@ -25,10 +25,11 @@ class KeyUses:
             both.expire(_name(deployment), KEPT)
             both.execute()
 
-    def read(self, deployment: DeploymentId) -> dict[KeyId, datetime]:
+    def read(self, deployment: DeploymentId, now: datetime) -> dict[KeyId, datetime]:
         """The last use of each key that was used in the last 30 days; it is at most some seconds old."""
         found = self._redis.hgetall(_name(deployment))
-        return {KeyId(key.decode()): datetime.fromtimestamp(int(at), UTC) for key, at in found.items()}
+        uses = {KeyId(key.decode()): datetime.fromtimestamp(int(at), UTC) for key, at in found.items()}
+        return {key: at for key, at in uses.items() if now - at <= KEPT}  # the hash expires as a whole
 
 
 def _name(deployment: DeploymentId) -> str:

@@ -1,7 +1,7 @@
 """Who gets a key, who is shown it, and who ends it."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -178,7 +178,7 @@ def test_the_list_shows_when_each_key_was_last_used_to_the_launcher_and_to_its_o
     give(office, "U2")
     state = office.requests.get("fast")
     own = keys(office)["U2"]
-    used = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    used = datetime.now(UTC) - timedelta(days=1)
     KeyUses(redis).write(state.id, {own: used, FIRST_KEY: used})
     assert office.says("key fast list").count("last used") == 2
     theirs = office.says("key fast list", user="U2").splitlines()

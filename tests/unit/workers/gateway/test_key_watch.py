@@ -33,11 +33,19 @@ def test_the_last_use_of_each_key_is_written_and_stays_when_haproxy_has_forgotte
     watch = KeyWatch(uses)
     watch.look(reading(d1_first=3, d2_k=0), NOW)
     watch.look(reading(d1_first=13, d1_k=0), NOW + timedelta(seconds=10))
-    assert uses.read(D1) == {KeyId("first"): NOW - timedelta(seconds=3), KeyId("k"): NOW + timedelta(seconds=10)}
-    assert uses.read(D2) == {KeyId("k"): NOW}
+    assert uses.read(D1, NOW) == {KeyId("first"): NOW - timedelta(seconds=3), KeyId("k"): NOW + timedelta(seconds=10)}
+    assert uses.read(D2, NOW) == {KeyId("k"): NOW}
     watch.look(reading(), NOW + timedelta(hours=1))  # reloaded
-    assert uses.read(D2) == {KeyId("k"): NOW}
+    assert uses.read(D2, NOW) == {KeyId("k"): NOW}
     assert 0 < redis.ttl("mixtral:key_uses:d1") <= KEPT.total_seconds()
+
+
+def test_a_key_that_was_not_used_for_long_is_not_read_although_another_one_is_used(redis):
+    uses = KeyUses(redis)
+    uses.write(D1, {KeyId("old"): NOW - timedelta(days=200), KeyId("k"): NOW - timedelta(days=200)})
+    uses.write(D1, {KeyId("k"): NOW - KEPT})
+    assert uses.read(D1, NOW) == {KeyId("k"): NOW - KEPT}
+    assert uses.read(D1, NOW + timedelta(seconds=1)) == {}
 
 
 def test_what_was_not_used_again_is_not_written_again(redis):
