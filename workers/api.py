@@ -38,7 +38,7 @@ from workers.deployment.events import (
     Unshared,
 )
 from workers.deployment.key_uses import KeyUses
-from workers.deployment.keys import new_key, new_key_id
+from workers.deployment.keys import MAX_KEYS, new_key, new_key_id
 from workers.deployment.ledger import Book
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import KEPT_AFTER_END, Log, Stamp, new_id, stamp
@@ -106,6 +106,16 @@ class KeyMade(WorkersError):
     def __init__(self, key: KeyId) -> None:
         super().__init__(f"The key {key} was made already, and was shown then.")
         self.key = key
+
+
+class TooManyKeys(WorkersError):
+    """The deployment has the maximum number of keys."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} has {MAX_KEYS} keys, which is the maximum, so none was made. Revoke one first: "
+            f"`/mixtral key {name} revoke ID`; `/mixtral key {name} list` shows the ids."
+        )
 
 
 class LogsGone(WorkersError):
@@ -250,7 +260,9 @@ class Deployments:
         return self._decide(deployment, Unshared(**stamp(self.now()), user=user, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
-        """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment, KeyMade.
+        """Make another key to the endpoint for `user`; return its id and the key.
+
+        Raises NoSuchDeployment, KeyMade, TooManyKeys.
 
         `id_`: from `new_key_id`, if the caller has to store it before, or may repeat the request.
         """
@@ -260,6 +272,8 @@ class Deployments:
         def append(state: Deployment) -> bool:
             if any(known.id == made.key for known in state.keys):
                 raise KeyMade(made.key)  # its owner has it: the new one would replace it
+            if len(state.keys) >= MAX_KEYS:
+                raise TooManyKeys(state.name)
             return self._log.issue(state.id, state.version, made, key)
 
         self._while_it_runs(deployment, append)

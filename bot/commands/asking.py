@@ -19,11 +19,11 @@ from bot.slack.message import Message
 from bot.views import request_message as view
 from bot.views.escape import code
 from recipes.replicas import nearest
-from workers.api import NoSuchDeployment
+from workers.api import NoSuchDeployment, TooManyKeys
 from workers.deployment.asked import about
 from workers.deployment.condition import is_ending
 from workers.deployment.events import KeyId
-from workers.deployment.keys import new_key_id
+from workers.deployment.keys import MAX_KEYS, new_key_id
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
 
@@ -80,14 +80,17 @@ def _who_is_asked(deed: Permission, state: Deployment, caller: Caller, context: 
 
 
 def _check_possible(deed: Deed, replicas: int | None, state: Deployment) -> None:
-    """Raises CommandError if it would change nothing, or the recipe does not allow it."""
+    """Raises CommandError, TooManyKeys if it would change nothing, or is not allowed."""
     if deed is Deed.SCALE:
         if replicas is None:
             raise CommandError("The number of replicas is missing.", hint=f"{SLASH} scale {state.name} 2")
         if why := out_of_bounds(state.recipe, replicas):
             raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
-    if deed in (Deed.MAKE_KEY, Deed.TAKE_KEY) and state.endpoint is None:
-        raise CommandError(f"*{state.name}* has no endpoint yet, so no key can be made.")
+    if deed in (Deed.MAKE_KEY, Deed.TAKE_KEY):
+        if state.endpoint is None:
+            raise CommandError(f"*{state.name}* has no endpoint yet, so no key can be made.")
+        if len(state.keys) >= MAX_KEYS:
+            raise TooManyKeys(state.name)
 
 
 def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -> Message | None:
@@ -202,6 +205,7 @@ def offer_key(state: Deployment, owner: str, caller: Caller, context: CommandCon
     person = context.sight.person(owner)
     if person is not None and person.is_deleted:
         raise CommandError(f"The account of <@{owner}> is closed: no key was made.")
+    _check_possible(Deed.TAKE_KEY, None, state)
     request = _key_offer(secrets.token_hex(8), state, owner, caller, context)
     held = context.direct_requests.add(request)
     waiting = context.direct_requests.get(held) if held != request.id else request

@@ -12,6 +12,9 @@ from workers.deployment.events import FIRST_KEY, KeyId
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 32
 
+MAX_KEYS = 100
+"""Maximum number of keys of people to one deployment."""
+
 REPLICA = "replica"
 BOT = "bot"
 """Fields of `mixtral:keys:<id>` with the replicas' key and the bot's; further fields are keys of people."""

@@ -10,8 +10,10 @@ from bot.commands.context import Caller
 from bot.language.direct_request import Deed
 from bot.slack.facts import PersonFacts
 from tests.fakes.office import Office
+from workers.api import TooManyKeys
 from workers.deployment.events import FIRST_KEY
 from workers.deployment.key_uses import KeyUses
+from workers.deployment.keys import MAX_KEYS
 
 KEY = "mxk_"
 
@@ -183,3 +185,20 @@ def test_the_list_shows_when_each_key_was_last_used_to_the_launcher_and_to_its_o
     assert office.says("key fast list").count("last used") == 2
     theirs = office.says("key fast list", user="U2").splitlines()
     assert [line.split(" · ")[0] for line in theirs if "last used" in line] == [f"`{own}`"]
+
+
+def test_a_deployment_has_no_more_keys_than_the_maximum_and_who_wants_another_learns_how(office):
+    office.says("key fast new <@U2>")
+    [offer] = office.context.direct_requests.all()
+    state = office.requests.get("fast")
+    while len(office.requests.get("fast").keys) < MAX_KEYS:
+        last, _ = office.requests.issue_key(state.id, user="U1", by="U1")
+    for said in (office.says("key fast new"), office.says("key fast new <@U3>")):
+        assert f"fast has {MAX_KEYS} keys, which is the maximum" in said
+        assert "`/mixtral key fast revoke ID`" in said
+    with pytest.raises(TooManyKeys):
+        take(office, offer, "U2")
+    assert len(office.requests.get("fast").keys) == MAX_KEYS
+    office.says(f"key fast revoke {last}")
+    assert KEY in take(office, offer, "U2")
+    assert [one.to for one in office.context.direct_requests.all()] == []
