@@ -69,6 +69,11 @@ class Cards:
         self._calls = calls
         self._now = clock
 
+    def forget(self, deployment: DeploymentId) -> None:
+        """Remove what is known of a deployment whose log has expired."""
+        self.records.forget(deployment)
+        self._launches.forget(deployment)
+
     def show(self, state: Deployment, *, refresh: bool = True) -> None:
         """Make Slack show the state. `refresh`: also if the card shows it already, and only time has passed since."""
         record = self.records.load(state)

@@ -128,7 +128,7 @@ class Follower:
             if stop.is_set():
                 return
             if deployment not in self._schedule and self._is_gone(deployment):
-                self._cards.records.forget(deployment)
+                self._cards.forget(deployment)
 
     def _is_gone(self, deployment: DeploymentId) -> bool:
         try:
@@ -188,7 +188,7 @@ class Follower:
             return
         if state is None:
             logger.warning("the log of %s is not in Redis: its card keeps its last content", deployment)
-            self._cards.records.forget(deployment)
+            self._cards.forget(deployment)
             self._schedule.forget(deployment)
             return
         if task.changed:

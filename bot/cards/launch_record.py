@@ -34,6 +34,10 @@ class LaunchRecord:
             self._redis.hset(LAUNCHES, state.recipe.name, msgspec.json.encode([*before, time][-KEPT:]))
         self._noted.add(state.id)
 
+    def forget(self, deployment: DeploymentId) -> None:
+        """Forget a deployment that will not be noted again."""
+        self._noted.discard(deployment)
+
     def usual(self, state: Deployment) -> str:
         """How long launches like this one usually take; empty if that is not known, or it is over."""
         if state.established or state.ended is not None:

@@ -1,6 +1,7 @@
 """Sets the status of a thread in Slack: processing while a question is answered, active afterwards."""
 
 import logging
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -23,7 +24,9 @@ class Sessions:
     def __init__(self, slack: SlackCalls) -> None:
         self._slack = slack
         self._line = ThreadPoolExecutor(1, thread_name_prefix="sessions")
-        self._beginnings: defaultdict[tuple[str, str], list[Future[None]]] = defaultdict(list)
+        self._lock = threading.Lock()
+        self._beginnings: defaultdict[tuple[str, str], set[Future[None]]] = defaultdict(set)
+        """By channel and thread, until they are over: another process may end the session."""
 
     def close(self) -> None:
         self._line.shutdown(wait=False, cancel_futures=True)
@@ -37,14 +40,26 @@ class Sessions:
             except (SlackFailed, RedisError) as failed:
                 _LOG.info("The status of a thread could not be set: %s", failed)
 
-        self._beginnings[channel, thread].append(self._line.submit(attempt))
+        beginning = self._line.submit(attempt)
+        with self._lock:
+            self._beginnings[channel, thread].add(beginning)
+        beginning.add_done_callback(partial(self._is_over, (channel, thread)))
+
+    def _is_over(self, thread: tuple[str, str], beginning: Future[None]) -> None:
+        with self._lock:
+            if thread in self._beginnings:
+                self._beginnings[thread].discard(beginning)
+                if not self._beginnings[thread]:
+                    del self._beginnings[thread]
 
     def end(self, channel: str, thread: str) -> Steps[None]:
         """Show that nothing is being answered. Steps, which raise SlackBusy, SlackAway, RedisError.
 
         The calls of other threads are not waited for: Slack may take seconds for each of them.
         """
-        wait([each for each in self._beginnings.pop((channel, thread), ()) if not each.cancel()])
+        with self._lock:
+            beginnings = self._beginnings.pop((channel, thread), set())
+        wait([each for each in beginnings if not each.cancel()])
         yield from insisting(partial(self._set, channel, thread, "active", ""))
 
     def _set(self, channel: str, thread: str, status: str, words: str) -> None:

@@ -31,6 +31,9 @@ ROUNDS = 4
 IMAGES_AT_ONCE = 4
 """Maximum number of images in a request, of the question and of earlier messages."""
 
+REMEMBERED = 1000
+"""Number of deployments whose models are remembered. At the next one, all are forgotten."""
+
 MAX_WAIT = timedelta(seconds=5)
 """Maximum wait for tokens between two checks whether this process must stop."""
 
@@ -163,9 +166,18 @@ class Writing:
         return fitted(sent.said, sent.question, model.context, count, system=system, is_folded=is_folded)
 
     def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint, cancelling: Cancelling) -> Model:
-        if deployment not in self._models:
-            self._models[deployment] = model_of(self._http, endpoint, cancelling)
-        return self._models[deployment]
+        known = self._models.get(deployment)
+        if known is None:
+            known = model_of(self._http, endpoint, cancelling)
+            if len(self._models) >= REMEMBERED:
+                self._forget()
+            self._models[deployment] = known
+        return known
+
+    def _forget(self) -> None:
+        """Forget what the engines said: most of these deployments have ended, and the others are asked again."""
+        for known in (self._models, self._images, self._without_system_role):
+            known.clear()
 
 
 def _why_refused(failed: ImagesRefused, name: str) -> str:

@@ -26,6 +26,13 @@ def test_launches_are_counted_once_also_by_the_next_follower_and_only_the_newest
     assert record.usual(launched(1)) == ""
 
 
+def test_nothing_is_kept_of_a_deployment_whose_log_has_expired(redis):
+    record = LaunchRecord(redis)
+    record.note(launched(1))
+    record.forget(launched(1).id)
+    assert record._noted == set()
+
+
 def test_a_record_that_cannot_be_read_is_begun_anew(redis):
     redis.hset(LAUNCHES, "smollm2-135m", b"{")
     record = LaunchRecord(redis)

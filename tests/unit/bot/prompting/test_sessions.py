@@ -64,6 +64,18 @@ def test_a_question_ends_though_slack_is_slow_with_the_status_of_another_thread(
     assert slack.set == [("2.0", "active")]
 
 
+def test_nothing_is_kept_of_a_question_whose_session_another_process_ends(sessions_of):
+    slack = SlowSlack(slow={"1.0"})
+    sessions = sessions_of(slack)
+    for thread in ("1.0", "1.0", "2.0"):
+        sessions.begin("C1", thread)
+    assert slack.called.wait(SOON)
+    assert sessions._beginnings.keys() == {("C1", "1.0"), ("C1", "2.0")}
+    slack.answers.set()
+    sessions._line.submit(print).result(SOON)  # the line is past them
+    assert sessions._beginnings == {}
+
+
 def test_no_beginning_of_an_earlier_question_of_the_thread_is_shown_after_the_end(sessions_of):
     slack = SlowSlack(slow={"1.0"})
     sessions = sessions_of(slack)
