@@ -370,7 +370,7 @@ class Deployments:
 
     def key_uses(self, deployment: DeploymentId) -> dict[KeyId, datetime]:
         """The last use of each key that was used in the last 30 days. Raises RedisError."""
-        return self._key_uses.read(deployment, self._clock())
+        return self._key_uses.read(deployment, self.now())
 
     def logs(self, deployment: DeploymentId, lines: int, *, newest: int | None = None) -> list[ReplicaLog]:
         """The last `lines` lines of each replica's log, newest replica last. Raises LogsGone, also after the end.

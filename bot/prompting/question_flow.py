@@ -132,7 +132,7 @@ class QuestionFlow:
         deployment = self._deployments.by_id(asked.deployment)
         state = availability(deployment) if deployment is not None else HasEnded(sentence=_VANISHED)
         if deployment is not None and isinstance(state, HasToWait):
-            if is_one_too_many(asked, self._questions.all()):
+            if asked.notice is None and is_one_too_many(asked, self._questions.all()):
                 yield from self._not_routed(asked.question, NotRouted(sentence=too_many(deployment.name)))
                 return
             if has_waited_too_long(asked, datetime.now(UTC)):

@@ -22,12 +22,10 @@ def has_waited_too_long(asked: Asked, now: datetime) -> bool:
 
 
 def is_one_too_many(asked: Asked, unanswered: Sequence[Asked]) -> bool:
-    """Whether a question whose person was not told yet that it waits must not wait, because others of theirs do.
+    """Whether a question must not wait, of which its person was not told yet that it does, because others of theirs do.
 
     Those that were asked earlier count too, since several are taken at once. `unanswered`: all questions.
     """
-    if asked.notice is not None:
-        return False
     theirs = (
         other
         for other in unanswered
