@@ -5,6 +5,8 @@ it. A web framework would need the same limits.
 """
 
 import contextlib
+import http.client
+import io
 import logging
 import socket
 import sys
@@ -31,6 +33,8 @@ CONNECTIONS = 64
 """Maximum number of connections, each in a thread. Further ones are answered with status 503; Slack repeats events."""
 READ_WITHIN = 10.0
 """Maximum time for the request to arrive, in seconds, and for each write of the response."""
+HEAD_LIMIT = 32_768
+"""Maximum size of the request line and the headers, in bytes. They are read before the signature is verified."""
 BODY_LIMIT = 1_048_576
 """Maximum size of a request's body, in bytes."""
 RETRIED = ("x-slack-retry-num", "x-slack-retry-reason")
@@ -114,6 +118,20 @@ class HttpServer(ThreadingMixIn, HTTPServer):
         self.server_close()
 
 
+class _Request(io.BufferedReader):
+    """What a client sends. Lines are read up to HEAD_LIMIT in sum; the body follows them."""
+
+    _left = HEAD_LIMIT
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Raises HTTPException, which is answered with status 431, after HEAD_LIMIT bytes of lines."""
+        if not self._left:
+            raise http.client.HTTPException(f"more than {HEAD_LIMIT} bytes")
+        line = super().readline(self._left if size is None or size < 0 else min(size, self._left))
+        self._left -= len(line)
+        return line
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: HttpServer
     server_version = "mixtral-bot"
@@ -121,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self.rfile = _Request(self.rfile.detach())
         self.connection.settimeout(self.server.read_within)
 
     def do_GET(self) -> None:

@@ -1,9 +1,12 @@
 """Bolt over HTTP: signed payloads arrive unchanged, others are rejected, and no client blocks the others."""
 
+import http.client
+import io
 import json
 import secrets
 import socket
 import time
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from urllib.parse import urlencode
 
@@ -17,7 +20,7 @@ from bot.sandbox.stand_in import Settings
 from bot.slack import http_server
 from bot.slack.connections import app_of
 from bot.slack.http_body import Signatures
-from bot.slack.http_server import PATHS, serve_http
+from bot.slack.http_server import HEAD_LIMIT, PATHS, serve_http
 from tests import loopback
 from tests.patience import PATIENCE
 
@@ -210,6 +213,42 @@ def test_clients_that_send_slowly_are_cut_off_and_block_no_other_client(app, pos
         for client in slow:
             client.close()
         server.close()
+
+
+def test_a_head_that_is_too_large_is_not_read_to_its_end(server):
+    line = b"X-Header: " + b"x" * 1000 + b"\r\n"
+    lines = b"GET /health HTTP/1.1\r\n" + line * (HEAD_LIMIT // len(line) - 1)
+    last = b"X-Last: " + b"x" * (HEAD_LIMIT - len(lines) - len(b"X-Last: \r\n\r\n"))
+    assert b" 200 " in exchange(server, lines + last + b"\r\n\r\n")
+    assert b" 431 " in exchange(server, lines + last + b"xx\r\n")  # although the client may send more
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=5 * PATIENCE) as client:
+        with suppress(ConnectionError):
+            client.sendall(lines + line * 1000)
+        with suppress(ConnectionError):
+            assert b" 431 " in (client.recv(4096) or b" 431 ")
+
+
+def test_of_a_head_no_more_than_the_limit_is_held():
+    endless = Endless()
+    reading = http_server._Request(endless)
+    assert len(reading.readline(65_537)) == HEAD_LIMIT
+    with pytest.raises(http.client.HTTPException):
+        reading.readline(65_537)
+    assert endless.read_so_far <= HEAD_LIMIT + io.DEFAULT_BUFFER_SIZE
+
+
+class Endless(io.RawIOBase):
+    """A client that sends one header without an end."""
+
+    read_so_far = 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        buffer[:] = b"x" * len(buffer)
+        self.read_so_far += len(buffer)
+        return len(buffer)
 
 
 def test_more_connections_than_threads_are_answered_with_503(app, post, monkeypatch):
