@@ -8,10 +8,8 @@ import contextlib
 import http.client
 import io
 import logging
-import socket
 import sys
 import threading
-import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
@@ -21,6 +19,7 @@ from slack_bolt import App, BoltRequest
 from slack_sdk.signature import SignatureVerifier
 
 from bot.slack.http_body import Rejected, Signatures, verified
+from bot.slack.http_places import Places
 from bot.slack.message import JSON
 
 _LOG = logging.getLogger(__name__)
@@ -30,9 +29,12 @@ PATHS = ("/slack/events", "/slack/interactivity", "/slack/commands")
 HEALTH = ("/", "/health")
 
 CONNECTIONS = 64
-"""Maximum number of connections, each in a thread. Further ones are answered with status 503; Slack repeats events."""
-READ_WITHIN = 10.0
-"""Maximum time for the request to arrive, in seconds, and for each write of the response."""
+"""Maximum number of connections, each in a thread. A further one takes the place of one that waits for its client.
+
+If each of them has sent its request, the further one is answered with status 503; Slack repeats events.
+"""
+READ_WITHIN = 3.0
+"""Maximum time for the request to arrive, in seconds, and for each write of the response. Slack waits as long."""
 HEAD_LIMIT = 32_768
 """Maximum size of the request line and the headers, in bytes. They are read before the signature is verified."""
 BODY_LIMIT = 1_048_576
@@ -60,8 +62,7 @@ class HttpServer(ThreadingMixIn, HTTPServer):
         self.signatures = Signatures()
         self.verifier = verifier
         self.read_within = read_within
-        self._slots = threading.BoundedSemaphore(CONNECTIONS)
-        self._due: dict[socket.socket, float] = {}
+        self.places = Places(CONNECTIONS, read_within)
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
@@ -70,40 +71,28 @@ class HttpServer(ThreadingMixIn, HTTPServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment] # an address of IPv4
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._slots.acquire(blocking=False):
+        if not self.places.take(request):
             _LOG.warning("%d connections are open; a further one is refused with status 503", CONNECTIONS)
             request.settimeout(0)  # the only thread that accepts connections must not wait
             with contextlib.suppress(OSError):
                 request.sendall(_BUSY)
             self.shutdown_request(request)
             return
-        self._due[request] = time.monotonic() + self.read_within
         try:
             super().process_request(request, client_address)
-        except RuntimeError:  # no thread can be started now; the slot is for the next request
-            self.has_arrived(request)
-            self._slots.release()
+        except RuntimeError:  # no thread can be started now; the place is for the next request
+            self.places.leave(request)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.has_arrived(request)
-            self._slots.release()
-
-    def has_arrived(self, request: socket.socket) -> None:
-        """End the time limit of a request."""
-        self._due.pop(request, None)
+            self.places.leave(request)
 
     def service_actions(self) -> None:
-        """End the connections whose request has not arrived in time. Called between two polls of the listener."""
-        now = time.monotonic()
-        for request, due in list(self._due.items()):
-            if due < now:
-                self.has_arrived(request)
-                with contextlib.suppress(OSError):
-                    request.shutdown(socket.SHUT_RDWR)
+        """Called between two polls of the listener."""
+        self.places.end_late()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - their names in the class above
         """Log an exception of a handler. A connection that the client closed is not an error of the bot."""
@@ -154,7 +143,6 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             body = self._body()
-            self.server.has_arrived(self.connection)
             headers = {name.lower(): value for name, value in self.headers.items()}
             payload = verified(body, headers, self.server.verifier)
         except Rejected as rejected:
@@ -176,6 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             raise Rejected(HTTPStatus.BAD_REQUEST, "the body ended early")
+        if not self.server.places.has_arrived(self.connection):
+            raise Rejected(HTTPStatus.REQUEST_TIMEOUT, "the connection was cut off")
         return body
 
     def _dispatch(self, payload: JSON, headers: dict[str, str]) -> None:

@@ -5,8 +5,9 @@ import io
 import json
 import secrets
 import socket
+import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from socketserver import ThreadingMixIn
 from urllib.parse import urlencode
 
@@ -20,7 +21,7 @@ from bot.sandbox.stand_in import Settings
 from bot.slack import http_server
 from bot.slack.connections import app_of
 from bot.slack.http_body import Signatures
-from bot.slack.http_server import HEAD_LIMIT, PATHS, serve_http
+from bot.slack.http_server import CONNECTIONS, HEAD_LIMIT, PATHS, serve_http
 from tests import loopback
 from tests.patience import PATIENCE
 
@@ -34,13 +35,30 @@ def received():
     return []
 
 
+class Hold:
+    """A press whose listener does not return before it is released."""
+
+    def __init__(self):
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def wait(self):
+        self.begun.set()
+        assert self.released.wait(60)
+
+
 @pytest.fixture(scope="module")
-def app(received):
+def hold():
+    return Hold()
+
+
+@pytest.fixture(scope="module")
+def app(received, hold):
     """A Bolt app that acks a command with its text."""
     with start(Settings(rate_scale=0)) as running:
         app = app_of(BOT_TOKEN, running.api_url)
         app.command("/mixtral")(lambda ack, body: ack(body["text"]))
         app.action("card_down")(lambda ack, body: (ack(), received.append(body["actions"][0]["value"])))
+        app.action("hold")(lambda ack: (ack(), hold.wait()))
         app.event("app_mention")(lambda event: received.append(event["text"]))
         yield app
 
@@ -85,9 +103,13 @@ def test_a_command_arrives_as_it_was_typed_at_each_of_the_request_urls(post, tex
         assert said.text == text
 
 
+def click(value, action="card_down"):
+    payload = {"type": "block_actions", "actions": [{"action_id": action, "value": value, "type": "button"}]}
+    return urlencode({"payload": json.dumps(payload)})
+
+
 def test_a_click_and_an_event_arrive(post, received):
-    click = {"type": "block_actions", "actions": [{"action_id": "card_down", "value": "payload", "type": "button"}]}
-    assert post(urlencode({"payload": json.dumps(click)})).status_code == 200
+    assert post(click("payload")).status_code == 200
     mention = {"type": "app_mention", "channel": "C1", "ts": "1.2", "text": "a payload?"}
     event = {"type": "event_callback", "event": mention}
     assert post(json.dumps(event), AS_JSON).status_code == 200
@@ -95,8 +117,7 @@ def test_a_click_and_an_event_arrive(post, received):
 
 
 def test_a_request_that_is_sent_again_as_it_was_acts_once(post, received):
-    click = {"type": "block_actions", "actions": [{"action_id": "card_down", "value": "again", "type": "button"}]}
-    body = urlencode({"payload": json.dumps(click)})
+    body = click("again")
     stamp = str(int(time.time()))
     said = [post(body, **{"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signed(stamp, body)}) for _ in "123"]
     assert [answer.status_code for answer in said] == [200, 200, 200]
@@ -215,6 +236,66 @@ def test_clients_that_send_slowly_are_cut_off_and_block_no_other_client(app, pos
         server.close()
 
 
+def slow(server, sent):
+    client = socket.create_connection(("127.0.0.1", server.server_port), timeout=5 * PATIENCE)
+    client.sendall(sent)
+    return client
+
+
+def is_cut_off(client):
+    """Whether the server has closed a connection on which it has sent nothing."""
+    client.settimeout(0)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_clients_that_send_slowly_and_come_again_lock_no_signed_request_out(app, post):
+    """The server would let each of them send for a minute. Those that have sent nothing are the newest."""
+    server = serve_http(app, SECRET, 0, read_within=60)
+    half = f"POST {PATHS[0]} HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf of it".encode()
+    others = [slow(server, half if n < CONNECTIONS // 2 else b"") for n in range(CONNECTIONS)]
+    cut_off = 0
+    try:
+        for n in range(12):
+            assert post(command(f"help {n}"), to=server).text == f"help {n}"
+            for gone in [client for client in others if is_cut_off(client)]:
+                gone.close()
+                others.remove(gone)
+                others.append(slow(server, b""))
+                cut_off += 1
+        assert cut_off
+    finally:
+        for client in others:
+            client.close()
+        server.close()
+
+
+def test_what_is_cut_off_is_not_carried_out(app, post, received, monkeypatch):
+    """A connection may be closed for another one at the moment at which its request is complete."""
+    server = serve_http(app, SECRET, 0, read_within=60)
+
+    def cut_off_after(reading, size):
+        body = io.BufferedReader.read(reading, size)
+        [connection] = server.places._due
+        assert server.places.cut_off(connection)
+        return body
+
+    try:
+        monkeypatch.setattr(http_server._Request, "read", cut_off_after)
+        with pytest.raises(httpx.TransportError):
+            post(click("lost"), to=server)
+        monkeypatch.undo()
+        assert post(click("kept"), to=server).status_code == 200
+        assert received[-1] == "kept"
+        assert "lost" not in received
+    finally:
+        server.close()
+
+
 def test_a_head_that_is_too_large_is_not_read_to_its_end(server):
     line = b"X-Header: " + b"x" * 1000 + b"\r\n"
     lines = b"GET /health HTTP/1.1\r\n" + line * (HEAD_LIMIT // len(line) - 1)
@@ -251,18 +332,21 @@ class Endless(io.RawIOBase):
         return len(buffer)
 
 
-def test_more_connections_than_threads_are_answered_with_503(app, post, monkeypatch):
+def test_more_connections_than_threads_are_answered_with_503(app, post, hold, monkeypatch):
     monkeypatch.setattr(http_server, "CONNECTIONS", 1)
     server = serve_http(app, SECRET, 0, read_within=30)
-    try:
-        with socket.create_connection(("127.0.0.1", server.server_port)) as holds:  # accepted before the next one
-            holds.sendall(b"GET / HTTP/1.1\r\n")
-            assert b" 503 " in exchange(server, b"")
+    with ExitStack() as closing:
+        closing.callback(server.close)
+        holder = threading.Thread(target=post, args=(click("", "hold"),), kwargs={"to": server})
+        holder.start()
+        closing.callback(holder.join)
+        closing.callback(hold.released.set)
+        assert hold.begun.wait(10 * PATIENCE)
+        assert b" 503 " in exchange(server, b"")
+        hold.released.set()
         deadline = time.monotonic() + 5 * PATIENCE
         while not is_up(server):
             assert time.monotonic() < deadline
-    finally:
-        server.close()
 
 
 def is_up(server):
