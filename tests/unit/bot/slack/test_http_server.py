@@ -84,7 +84,7 @@ def post(server):
 @pytest.fixture(autouse=True)
 def _no_trace(caplog):
     yield
-    assert [r for r in caplog.records if r.exc_info] == []
+    assert [r for r in caplog.get_records("call") if r.exc_info] == []
 
 
 def command(text):
