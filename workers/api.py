@@ -16,6 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from recipes.schema import Recipe
 from workers.clouds.driver import Driver
 from workers.decision.worker_absence import WorkersAway, away_by_age
+from workers.deployment.attempt import Attempt
 from workers.deployment.condition import is_ending, only_ends
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
@@ -42,6 +43,7 @@ from workers.deployment.keys import MAX_KEYS, new_key, new_key_id
 from workers.deployment.ledger import Book
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import KEPT_AFTER_END, Log, Stamp, new_id, stamp
+from workers.deployment.machine_logs import MachineLogs, read_until
 from workers.deployment.orphans import Orphan, Orphans
 from workers.deployment.past import Past
 from workers.deployment.projection import Projection
@@ -130,6 +132,10 @@ class ReplicaLog(Struct, frozen=True, kw_only=True):
     tail: str
 
 
+def _log_of(attempt: Attempt, tail: str = "") -> ReplicaLog:
+    return ReplicaLog(replica=attempt.replica, place=f"{attempt.offer.cloud} {attempt.offer.zone}", tail=tail)
+
+
 class Deployments:
     """What people can request from the workers. Every call returns within milliseconds, or raises a WorkersError."""
 
@@ -152,7 +158,7 @@ class Deployments:
         self._confidential = Confidential(self._log, os.environ)
         self._orphans = Orphans(redis)
         self._nudge, self._nudge_end = nudge, nudge_end or nudge
-        self._drivers = drivers
+        self._machine_logs = MachineLogs(self._confidential, drivers)
         self._keep_trying_every = keep_trying_every
         self.now: Callable[[], datetime] = clock or RedisClock(redis)
         """The time of the installation."""
@@ -376,6 +382,7 @@ class Deployments:
         """The last `lines` lines of each replica's log, newest replica last. Raises LogsGone, also after the end.
 
         `newest`: number of logs that are read, each by a call to its cloud; the older ones are listed without text.
+        Unlike the other calls, this one may take as long as `MachineLogs` waits for the clouds.
 
         By id: another deployment, which fewer people may see, can have the name of one that has ended.
         """
@@ -384,19 +391,19 @@ class Deployments:
             raise LogsGone(
                 f"{state.name if state else 'This deployment'} has ended. Its logs were deleted with its machines."
             )
+        there = [a for a in reversed(state.attempts) if a.machine and (a.log_tail or not a.gone_at)]
         found: list[ReplicaLog] = []
-        for attempt in reversed(state.attempts):
-            if attempt.machine is None:
-                continue
-            tail, is_shown = attempt.log_tail, newest is None or len(found) < newest
-            driver = self._drivers.get(attempt.machine.cloud)
-            if is_shown and driver and not attempt.gone_at:
-                token, known = attempt.request.token, attempt.whereabouts
-                tail = self._confidential.log_tail(state, driver, token, known, lines) or tail
-            if tail or not (is_shown or attempt.gone_at):
-                place = f"{attempt.offer.cloud} {attempt.offer.zone}"
-                said = self._confidential.masked(state, tail) if is_shown else ""
-                found.append(ReplicaLog(replica=attempt.replica, place=place, tail=said))
+        until = read_until()
+        while there and (newest is None or len(found) < newest):
+            count = len(there) if newest is None else newest - len(found)
+            some, there = there[:count], there[count:]
+            tails = self._machine_logs.read(state, some, lines, until)
+            found += [
+                _log_of(attempt, self._confidential.masked(state, tail))
+                for attempt, tail in zip(some, tails, strict=True)
+                if tail
+            ]
+        found += [_log_of(attempt) for attempt in there]
         if not found:
             raise LogsGone(f"{state.name} has no log yet: none of its machines has printed anything.")
         return found[::-1]

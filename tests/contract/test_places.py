@@ -1,5 +1,6 @@
 """The control loop over two places of one cloud, of which one fails: what is kept, what is ended, and what is said."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,11 @@ from bot.views import details
 from bot.views.card import card
 from bot.views.status import overview
 from tests.fakes.probes import told
+from tests.patience import PATIENCE
 from tests.two_places import LEASE, AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
 from workers.api import Deployments
 from workers.clouds.driver import DriverError
+from workers.deployment import machine_logs
 from workers.deployment.attempt import Phase
 from workers.deployment.events import Control, ControlLost, ControlRegained
 
@@ -182,6 +185,59 @@ def test_a_place_that_gives_no_answer_hides_its_own_logs_alone(world):
         "(its log could not be read: east is silent)",
         "the machine is up\nApplication startup complete.",
     ]
+
+
+class Slow:
+    """A cloud whose logs are read when the test says so."""
+
+    def __init__(self, driver, answer):
+        self._driver, self._answer = driver, answer
+
+    def __getattr__(self, name):
+        return getattr(self._driver, name)
+
+    def log(self, *asked):
+        said = self._driver.log(*asked)
+        self._answer()
+        return said
+
+
+def logs(line, driver):
+    return Deployments(line.redis, line.nudged.append, {"fake": driver}).logs
+
+
+def test_the_logs_of_all_replicas_are_read_at_the_same_time(world):
+    line = world("fake")
+    both = threading.Barrier(2)
+    found = logs(line, Slow(line.places.driver, lambda: both.wait(10 * PATIENCE)))(line.id, 5)
+    assert [log.tail for log in found] == ["the machine is up"] * 2
+
+
+def test_logs_without_an_answer_are_read_no_second_time_and_shown_once_they_are_there(world, monkeypatch):
+    line = world("fake")
+    begun, answers = threading.Semaphore(0), threading.Event()
+    read = logs(line, Slow(line.places.driver, lambda: (begun.release(), answers.wait(60))))
+    try:
+        with monkeypatch.context() as impatient:
+            impatient.setattr(machine_logs, "READ_WITHIN", timedelta(seconds=0.05))
+            for _ in range(5):
+                found = read(line.id, 5)
+                unread = "(its log could not be read: fake gave no answer within 0.05 s)"
+                assert [log.tail for log in found] == [unread] * 2
+        assert begun.acquire(timeout=10 * PATIENCE)
+        assert begun.acquire(timeout=10 * PATIENCE)
+        assert not begun.acquire(blocking=False)
+    finally:
+        answers.set()
+    assert [log.tail for log in read(line.id, 5)] == ["the machine is up"] * 2
+
+
+def test_older_logs_are_read_in_place_of_those_that_are_empty(world):
+    line = world("fake")
+    older, newest = sorted(line.state.ready, key=lambda attempt: attempt.number)
+    line.places.driver._logs[newest.request.token].clear()
+    [found] = logs(line, line.places.driver)(line.id, 5, newest=1)
+    assert (found.replica, found.tail) == (older.replica, "the machine is up")
 
 
 def test_only_the_logs_that_are_shown_are_read_from_the_cloud(world):
