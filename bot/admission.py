@@ -4,7 +4,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from bot.commands.sight import Known
 from bot.commands.strangers import Home, Sender, Standing, once_asked, sender_of, standing
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
+from bot.slack.fair_threads import FairThreads
 from bot.slack.hosts import response_url
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
@@ -65,7 +65,7 @@ class Admission:
     """Bolt's middleware. It decides by the payload, and calls Slack only if the payload is not sufficient."""
 
     def __init__(
-        self, home: Home, *, directory: Known, slack: SlackCalls, redis: Redis, later: Executor, bot_user: str
+        self, home: Home, *, directory: Known, slack: SlackCalls, redis: Redis, later: FairThreads, bot_user: str
     ) -> None:
         self._home = home
         self._directory = directory
@@ -103,7 +103,7 @@ class Admission:
         _LOG.info("refused: %s in %s, because their company is not known", sender.user, sender.channel or "-")
         self._audited(body, sender, AuditOutcome.DENIED, "their company is not known")
         if body.get("type") in PRESSED:
-            self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), UNKNOWN)
+            self._later.submit(sender.user, self._tell_who_clicked, sender, body.get("response_url"), UNKNOWN)
         return _in_ack(ack, body, UNKNOWN)
 
     def _standing(self, sender: Sender) -> Standing:
@@ -121,16 +121,16 @@ class Admission:
         event = body.get("event")
         if isinstance(event, dict) and event.get("type") == "app_home_opened":
             self._audited(body, sender, AuditOutcome.DENIED, _OF_ANOTHER)
-            self._later.submit(self._empty_home, sender.user)
+            self._later.submit(sender.user, self._empty_home, sender.user)
             return
         if isinstance(event, dict) and not self._is_addressed(event):
             return  # as most messages in a shared channel
         _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
         self._audited(body, sender, AuditOutcome.DENIED, _OF_ANOTHER)
         if body.get("type") in PRESSED:
-            self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), REFUSED)
+            self._later.submit(sender.user, self._tell_who_clicked, sender, body.get("response_url"), REFUSED)
         elif isinstance(event, dict):
-            self._later.submit(self._tell_once, sender, event.get("thread_ts"))
+            self._later.submit(sender.user, self._tell_once, sender, event.get("thread_ts"))
 
     def _audited(self, body: JSON, sender: Sender, outcome: AuditOutcome, why: str) -> None:
         event = body.get("event") or {}

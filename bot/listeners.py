@@ -2,7 +2,6 @@
 
 import logging
 import re
-from concurrent.futures import Executor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
 
@@ -35,6 +34,7 @@ from bot.screens.home_tab import HomeTab
 from bot.screens.launch_modal import LaunchForm
 from bot.screens.presses import Presses, caller_of, until_ack
 from bot.slack.calls import SlackCalls
+from bot.slack.fair_threads import FairThreads
 from bot.slack.message import JSON, Message
 from bot.slack.responses import in_ack
 from workers.deployment.audit import AuditEntry
@@ -54,7 +54,7 @@ class Listeners:
     """Everything that the app listens to.
 
     A listener runs in the thread of its envelope, before the ack (`process_before_response`), until `ACK_BY` at most.
-    Longer work runs in `later`.
+    Longer work runs in `later`, where the people take turns.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Listeners:
         context: CommandContext,
         threads: Threads,
         bot_user: str,
-        later: Executor,
+        later: FairThreads,
         slack: SlackCalls,
         *,
         admission: Admission,
@@ -108,7 +108,7 @@ class Listeners:
                 self._context.audit,
             )
 
-        working = self._later.submit(work)
+        working = self._later.submit(caller.user, work)
         try:
             in_ack(ack, working.result(timeout=until_ack(context)))
         except FutureTimeoutError:

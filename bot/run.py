@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TypeVar
@@ -47,6 +46,7 @@ from bot.slack.channel_ids import ChannelIds
 from bot.slack.client import ACK_TIMEOUT, TIMEOUT, web_client
 from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve_requests, serve_sockets
 from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.fair_threads import FairThreads
 from bot.slack.lockout import APP_TOKEN, CAUSES, LockedOut, Lockout
 from bot.slack.message import Identity
 from workers.deployment.audit_stream import AuditStream
@@ -142,8 +142,8 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
             streams_in_channels=settings.streams_in_channels,
         )
         closing.callback(answers.close)
-        later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
-        closing.callback(later.shutdown, wait=False, cancel_futures=True)
+        later = FairThreads(LATER_THREADS, "later")
+        closing.callback(later.close)
         context = replace(context_of(settings, quick, answers, channels), policy_fault=policy_file.fault)
         calls = slack_of(settings, quick, stop, lockout, ids=ids)
         closing.callback(calls.outbox.close)

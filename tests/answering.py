@@ -1,6 +1,5 @@
 """Fixtures for questions and answers: the real Bolt over a real socket, the Slack stand-in, a scripted engine."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 
@@ -29,6 +28,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.slack.connections import app_of, serve_sockets
 from bot.slack.directory import Directory
+from bot.slack.fair_threads import FairThreads
 from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.fakes.upstream import Upstream
@@ -77,7 +77,7 @@ class Line:
             now=self.requests.now,
         )
         app = app_of(BOT_TOKEN, api_url)
-        self._later = ThreadPoolExecutor(4)
+        self._later = FairThreads(8, "later")
         calls = slack_of(settings, redis)
         admission = Admission(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
@@ -119,7 +119,7 @@ class Line:
 
     def close(self):
         self._end_sockets()
-        self._later.shutdown()
+        self._later.close()
 
 
 class Place:

@@ -1,7 +1,5 @@
 """Messages that are commands: those that read are carried out, for the others a button is shown that does it."""
 
-from concurrent.futures import Executor
-
 from msgspec import MsgspecError
 
 from bot.commands.context import Caller, CommandContext
@@ -14,6 +12,7 @@ from bot.language.command import Ask, Command, Config, Cost, Form, Help, Launch,
 from bot.language.message_command import whole
 from bot.language.question import Question
 from bot.slack.calls import SlackCalls
+from bot.slack.fair_threads import FairThreads
 from bot.slack.message import Message
 from workers.api import EventLogGone
 
@@ -21,7 +20,7 @@ from workers.api import EventLogGone
 class MessageCommands:
     """Takes the messages that are commands."""
 
-    def __init__(self, context: CommandContext, bot_user: str, later: Executor, slack: SlackCalls) -> None:
+    def __init__(self, context: CommandContext, bot_user: str, later: FairThreads, slack: SlackCalls) -> None:
         """`later`: where the commands are carried out."""
         self._context, self._bot_user, self._later, self._slack = context, bot_user, later, slack
 
@@ -41,7 +40,7 @@ class MessageCommands:
         )
         command = command_of(text, self._bot_user, caller, self._context)
         if command is not None and self._context.answers.claim(question):
-            self._later.submit(self._answer, command, question, caller)
+            self._later.submit(question.user, self._answer, command, question, caller)
         return command is not None
 
     def _answer(self, command: Command, question: Question, caller: Caller) -> None:

@@ -4,8 +4,8 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import wait
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -19,6 +19,7 @@ from bot.commands.settle import settle
 from bot.language.command import SLASH
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
+from bot.slack.fair_threads import FairThreads
 from bot.slack.message import JSON, Message
 from bot.slack.message import NOTHING as NOTHING  # noqa: PLC0414 - part of what a press returns
 from bot.slack.slack_steps import Steps, insisting
@@ -36,7 +37,7 @@ NOT_CERTAIN = f"This took too long, and may or may not have been stored. Check `
 class Presses:
     """The listeners of buttons and modals run their work in `later`, and wait for it until the ack is due."""
 
-    def __init__(self, context: CommandContext, slack: SlackCalls, later: Executor) -> None:
+    def __init__(self, context: CommandContext, slack: SlackCalls, later: FairThreads) -> None:
         self.context = context
         self.slack = slack
         self._later = later
@@ -52,11 +53,11 @@ class Presses:
         def clicked(ack: Ack, body: JSON, context: BoltContext) -> None:
             caller = caller_of(body, context)
             working = self._later.submit(
-                settle, f"button {word}", caller, lambda: work(body, caller), self.context.audit
+                caller.user, settle, f"button {word}", caller, lambda: work(body, caller), self.context.audit
             )
             wait([working], timeout=min(ack_within, until_ack(context)))
             ack()
-            working.add_done_callback(lambda done: self._later.submit(self._show, done.result(), caller))
+            working.add_done_callback(lambda done: self._later.submit(caller.user, self._show, done.result(), caller))
 
         return clicked
 
@@ -71,7 +72,7 @@ class Presses:
             caller = caller_of(body, context)
             outcome = _Outcome(work)
             working = self._later.submit(
-                settle, f"modal {word}", caller, lambda: outcome.of(view, caller), self.context.audit
+                caller.user, settle, f"modal {word}", caller, lambda: outcome.of(view, caller), self.context.audit
             )
             try:
                 message = working.result(timeout=until_ack(context))

@@ -1,17 +1,27 @@
-"""An executor without threads."""
+"""The fake of `FairThreads`, without threads."""
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
+
+from bot.slack.fair_threads import FairThreads
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class AtOnce(Executor):
+class AtOnce(FairThreads):
     """Does what is submitted before `submit` returns."""
 
-    def submit(self, work: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs) -> Future[Result]:
+    def __init__(self) -> None:
+        """No thread is started."""
+
+    def submit(
+        self, who: str, work: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Future[Result]:
         done: Future[Result] = Future()
         done.set_result(work(*args, **kwargs))
         return done
+
+    def close(self) -> None:
+        """Nothing is left."""

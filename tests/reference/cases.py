@@ -150,6 +150,11 @@ CASES = {
         "tests/unit/bot/language/test_hidden.py::test_a_recipe_with_a_hidden_character_is_refused_with_its_line",
         "tests/unit/bot/language/test_hidden.py::test_a_question_keeps_what_a_person_pasted_except_nul",
     ),
+    "One person asks a silent cloud for logs again and again: commands of the others are answered, and no thread waits for longer than 10 seconds.": (
+        "tests/unit/bot/test_listeners.py::test_a_silent_cloud_and_one_who_asks_it_again_and_again_delay_no_command_of_another",
+        "tests/contract/test_places.py::test_the_logs_of_all_replicas_are_read_at_the_same_time",
+        "tests/contract/test_places.py::test_logs_without_an_answer_are_read_no_second_time_and_shown_once_they_are_there",
+    ),
     "An intent is carried out again after a crash: its machine is looked for before it is asked for.": (
         "tests/contract/test_control_loop.py::test_an_intent_that_is_replayed_is_looked_for_first_for_a_cloud_forgets_tokens",
         "tests/contract/test_control_loop.py::test_an_intent_that_cannot_be_looked_for_is_not_asked_for_again",

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +39,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, web_client
 from bot.slack.connections import app_of, serve_sockets
 from bot.slack.directory import Directory
+from bot.slack.fair_threads import FairThreads
 from bot.slack.lockout import Lockout
 from bot.views.card import card
 from tests.builders.logs import Logs
@@ -51,7 +51,7 @@ from workers.run import ladder_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 CONDIMENTS = "Name three condiments."
-WORKERS = 4
+WORKERS = 8
 
 
 class Answers:
@@ -119,7 +119,7 @@ class Bot:
             audit=AuditStream(redis),
             now=lambda: datetime.now(UTC),
         )
-        self._later = later or ThreadPoolExecutor(WORKERS)
+        self._later = later or FairThreads(WORKERS, "later")
         self.app = app_of(BOT_TOKEN, slack.api_url)
         self.calls = calls = slack_of(settings, redis)
         admission = Admission(
@@ -143,12 +143,12 @@ class Bot:
     def idle(self):
         """Wait until no command or press is being worked on: all threads meet."""
         met = threading.Barrier(WORKERS)
-        for free in [self._later.submit(met.wait, 60) for _ in range(WORKERS)]:
+        for free in [self._later.submit(f"U{n}", met.wait, 60) for n in range(WORKERS)]:
             free.result()
 
     def close(self):
         self._close()
-        self._later.shutdown()
+        self._later.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Other companies, guests, siblings and private channels, in a workspace that has them all."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
 from bot.slack.client import ACK_TIMEOUT
 from bot.slack.connections import app_of, serve_sockets
+from bot.slack.fair_threads import FairThreads
 from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.person import ADA, GENERAL, NOOR, ROBIN, Person, words
@@ -64,7 +64,7 @@ class Bot:
         directory = channels.directory
         askable = Askable(self.requests, Sight(directory, settings.admins))
         self.answers = AnswerPool(self.requests, calls, redis, askable=askable, watch_every=timedelta(seconds=0.2))
-        self._later = ThreadPoolExecutor(4)
+        self._later = FairThreads(8, "later")
         context = context_of(settings, redis, self.answers, channels)
         whose = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         admission = Admission(
@@ -81,7 +81,7 @@ class Bot:
     def close(self):
         self._close()
         self.answers.close()
-        self._later.shutdown()
+        self._later.close()
 
 
 @pytest.fixture(scope="module")

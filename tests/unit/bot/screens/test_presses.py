@@ -1,7 +1,7 @@
 """When a press is acked, and what is shown after it."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from slack_bolt import BoltContext
 from bot.admission import ACK_BY
 from bot.commands.errors import WrongInput
 from bot.screens.presses import Presses, caller_of
+from bot.slack.fair_threads import FairThreads
 from bot.slack.message import Message
 from bot.views.escape import unmarked
 from tests.patience import PATIENCE
@@ -21,7 +22,7 @@ def test_an_ack_waits_for_the_work_until_its_time_is_up_and_admission_has_used_s
     going_on, shown = Event(), Event()
     context: Any = SimpleNamespace(audit=None)
     slack: Any = SimpleNamespace(outbox=SimpleNamespace(put=lambda *_: shown.set()))
-    with ThreadPoolExecutor(2) as later:
+    with closing(FairThreads(2, "later")) as later:
         presses = Presses(context, slack, later)
         clicked = presses.click("logs", lambda *_: Message("done") if going_on.wait(30) else Message("lost"))
         began = time.monotonic()
@@ -40,7 +41,7 @@ def test_the_errors_of_a_modal_are_plain_text_at_the_input_that_they_name():
     def refuses(*_):
         raise WrongInput("name", "*fast* is taken: <@U1|robin> launched it. Try `/mixtral status` &amp; wait.")
 
-    with ThreadPoolExecutor(2) as later:
+    with closing(FairThreads(2, "later")) as later:
         submitted = Presses(context, slack, later).submitted("launch", refuses)
         view = {"state": {"values": {"recipe": {}, "name": {}}}}
         submitted(lambda **how: acked.update(how), {}, view, BoltContext({ACK_BY: time.monotonic() + 5}))
