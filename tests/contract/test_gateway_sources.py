@@ -15,10 +15,12 @@ import pytest
 from tests.fakes.haproxy import Gateway, Replica, route, server, wait_for
 from tests.fakes.haproxy_certificates import self_signed
 from tests.patience import PATIENCE
+from workers.gateway import haproxy_output
 from workers.gateway.certificate import combined
 from workers.gateway.source_rules import MOST_OF_STRANGER, MOST_WRONG
 
 UNFINISHED = b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\nX-Long: " + b"x" * 8000
+ASKED = b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer k\r\n\r\n"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n"
 
 
@@ -42,7 +44,7 @@ def gateway_of(folder, replica):
 
     def start(**shape):
         started.append(Gateway(folder, bufsize=262_144, **shape).start())
-        started[0].converge(route("d1", [server(replica)], keys=["k"]))
+        started[0].converge(route("d1", [server(replica)], keys=["k", "k2"]))
         return started[0]
 
     yield start
@@ -125,27 +127,37 @@ def test_silent_connections_of_many_sources_leave_a_reserve_for_who_has_shown_a_
         wait_for(lambda: closed(opened) == len(opened), "they are closed", seconds=9)
 
 
-def test_connections_of_sources_with_a_key_take_no_place_from_a_new_source(gateway_of):
+@pytest.mark.parametrize("sources", [3, 4, 8])
+def test_one_key_takes_a_quarter_of_all_connections_from_however_many_sources(gateway_of, sources):
     gateway = gateway_of(maxconn=400)
-    asked = b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer k\r\n\r\n"
     with ExitStack() as stack:
-        for source in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
-            (first,) = stack.enter_context(connections(gateway, 1, asked, source=source))
+        for n in range(sources):
+            (first,) = stack.enter_context(connections(gateway, 1, ASKED, source=f"127.0.0.{n + 2}"))
             assert first.recv(100).startswith(b"HTTP/1.1 200")
-            stack.enter_context(connections(gateway, 90, asked, source=source))
-        wait_for(lambda: current(gateway) > 250, "the connections of three offices are open")
-        with connections(gateway, 1, asked, source="127.0.0.9") as new:
-            assert new
+        opened = stack.enter_context(connections(gateway, 480, ASKED, spread=sources))
+        wait_for(lambda: len(opened) - closed(opened) <= 100 <= current(gateway), "a quarter is open")
+        assert gateway.who("k2") == "r1"  # of a new source
+        assert gateway.who("k2") == "r1"  # of one with a key
+        assert current(gateway) <= 100 + 10
+
+
+def test_the_first_request_of_a_source_ends_its_connection(gateway_of):
+    gateway = gateway_of(maxconn=400)
+    with connections(gateway, 250, ASKED, spread=250) as opened:
+        wait_for(lambda: closed(opened) == len(opened), "they are closed after their answers")
+        with connections(gateway, 1, ASKED, source="127.0.1.2") as new:
             assert new[0].recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_a_reload_keeps_the_sources_that_showed_a_key(gateway_of, replica):
     gateway = gateway_of(pool=1)
     assert gateway.who() == "r1"
-    before = gateway.haproxy._cli.processes().current
-    gateway.converge(route("d1", [server(replica)], keys=["k"]), route("d2", [server(replica)], keys=["k2"]))
+    before, holders = gateway.haproxy._cli.processes().current, gateway.haproxy._cli.ask("show table holders")
+    gateway.converge(route("d1", [server(replica)], keys=["k"]), route("d2", [server(replica)], keys=["k3"]))
     assert gateway.haproxy._cli.processes().current != before
-    assert " key=::ffff:127.0.0.1 " in gateway.haproxy._cli.ask("show table holders")
+    after = gateway.haproxy._cli.ask("show table holders")
+    assert haproxy_output.holders(after) == haproxy_output.holders(holders)
+    assert " key=::ffff:127.0.0.1 " in after
     with connections(gateway, MOST_OF_STRANGER + 50, source="127.0.0.1") as opened:
         wait_for(lambda: current(gateway) >= MOST_OF_STRANGER + 50, "all are accepted", seconds=4)
         assert closed(opened) == 0
@@ -166,8 +178,9 @@ def test_wrong_keys_are_counted_slowed_and_end_their_connection_while_a_valid_on
     assert gateway.ask("guess")[1]["retry-after"] == "60"
 
 
-def test_a_connection_of_a_key_stays_open(gateway_of):
+def test_a_connection_of_a_source_with_a_key_stays_open(gateway_of):
     gateway = gateway_of()
+    assert gateway.who() == "r1"
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
     for _ in range(3):
         connection.request("GET", "/v1/models", headers={"Authorization": "Bearer k"})

@@ -225,12 +225,12 @@ class Haproxy:
         return haproxy_output.wrong_keys(self._cli.ask(command))
 
     def _reload(self) -> None:
-        """Reload, and tell the new process from which sources a valid key came: it begins with empty tables."""
+        """Reload, and tell the new process from which sources a key came, and which: it begins with empty tables."""
         command = f"show table {HOLDER_TABLE}"
-        holders = haproxy_output.sources(self._cli.ask(command))[:HOLDERS_KEPT]
+        holders = haproxy_output.holders(self._cli.ask(command))[:HOLDERS_KEPT]
         self._cli.reload()
-        for source in holders:
-            self._cli.ask(f"set table {HOLDER_TABLE} key {source}")
+        for source, key in holders:
+            self._cli.ask(f"set table {HOLDER_TABLE} key {source} data.gpt0 {key}")
 
     def _apply(self, change: Change) -> None:
         match change:

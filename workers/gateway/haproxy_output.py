@@ -83,9 +83,9 @@ def wrong_keys(text: str) -> dict[str, int]:
     return {_source(address): int(number) for address, number in found}
 
 
-def sources(text: str) -> list[str]:
-    """The sources in `show table`, as HAProxy writes them."""
-    return re.findall(r" key=([0-9a-f:.]+) ", text)
+def holders(text: str) -> list[tuple[str, int]]:
+    """The sources in `show table`, as HAProxy writes them, and the number of the key that each showed last."""
+    return [(source, int(key)) for source, key in re.findall(r" key=([0-9a-f:.]+) .*\bgpt0=(\d+)", text)]
 
 
 def _source(address: str) -> str:

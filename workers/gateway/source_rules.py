@@ -4,10 +4,13 @@ from workers.gateway.error_bodies import body, quoted
 
 SOURCE_TABLE = "sources"
 """HAProxy's table with the connections and the wrong keys of each source."""
-STRANGER_TABLE = "strangers"
-"""HAProxy's table with one entry: the connections of all sources from which no valid key had come when they began."""
 HOLDER_TABLE = "holders"
-"""HAProxy's table of the sources from which a valid key came."""
+"""HAProxy's table of the sources from which a valid key came, with the number of the newest one."""
+SHARE_TABLE = "shares"
+"""HAProxy's table with the connections of all sources with the same key, by its number; 0: of those without one."""
+
+KEY_NUMBER = "req.hdr(authorization),word(2,' '),xxh32"
+"""The number of a key. By it all sources of one key have one share of the connections."""
 
 SOURCE = "src,ipmask(32,64)"
 """What counts as one source: an IPv4 address, or the first 64 bits of an IPv6 address."""
@@ -25,21 +28,25 @@ COUNTED_FOR = "1h"
 """Time after its last connection at which the counts of a source are forgotten."""
 
 CONNECTIONS = """\
-  # A source that showed a valid key within {kept} may use a quarter of all connections. Other sources may have {few}
-  # each, and half of all together, beside those of sources with a key: the rest is a reserve for who has a key.
+  # A source that showed a valid key within {kept} may use a quarter of all connections, and so may all sources together
+  # that showed the same one: else one key would take all from four addresses. Other sources may have {few} each, and
+  # half of all together: the rest is a reserve for who has a key.
   tcp-request connection track-sc1 {source} table {sources}
-  tcp-request connection set-var(sess.holder) {source},in_table({holders})
-  tcp-request connection reject if {{ sc_conn_cur(1) gt {of_holder} }}
-  tcp-request connection reject if {{ sc_conn_cur(1) gt {few} }} !{{ var(sess.holder) -m bool }}
-  tcp-request connection reject if {{ sc_conn_rate(1) gt {rate} }} !{{ var(sess.holder) -m bool }}
-  tcp-request connection track-sc4 int(1) table {strangers} if !{{ var(sess.holder) -m bool }}
-  tcp-request connection reject if {{ sc_conn_cur(4) gt {of_strangers} }}
+  tcp-request connection set-var(sess.key) {source},table_gpt0({holders})
+  acl holder var(sess.key) -m int gt 0
+  tcp-request connection reject if {{ sc_conn_cur(1) gt {quarter} }}
+  tcp-request connection reject if {{ sc_conn_cur(1) gt {few} }} !holder
+  tcp-request connection reject if {{ sc_conn_rate(1) gt {rate} }} !holder
+  tcp-request connection track-sc4 var(sess.key) table {shares}
+  tcp-request connection reject if {{ sc_conn_cur(4) gt {quarter} }} holder
+  tcp-request connection reject if {{ sc_conn_cur(4) gt {half} }}
 """
 
 WITHOUT_KEY = """\
-  # A request without a valid key is the last one of its connection. Only HTTP/1.1 can be closed so.
+  # A request without a valid key is the last one of its connection. So is the first one with a key of a source: the
+  # connection began as one without, and must not keep a place of theirs. Only HTTP/1.1 can be closed so.
   option disable-h2-upgrade
-  http-after-response set-header connection close unless {{ var(txn.deployment) -m found }}
+  http-after-response set-header connection close unless {{ var(txn.deployment) -m found }} holder
 """
 
 WRONG = """\
@@ -49,17 +56,20 @@ WRONG = """\
 if !known {{ sc_gpc0_rate(1) gt {wrong} }}
 """
 
-HOLDER = "  http-request track-sc2 {source} table {holders}\n"
+HOLDER = """\
+  http-request track-sc2 {source} table {holders}
+  http-request sc-set-gpt0(2) {number}
+"""
 
 TABLES = """
 backend {sources}
   stick-table type ipv6 size 50k expire {counted} store conn_cur,conn_rate(10s),gpc0,gpc0_rate(1m)
 
-backend {strangers}
-  stick-table type integer size 1 expire {counted} store conn_cur
+backend {shares}
+  stick-table type integer size 10k expire {counted} store conn_cur
 
 backend {holders}
-  stick-table type ipv6 size 50k expire {kept}
+  stick-table type ipv6 size 50k expire {kept} store gpt0
 """
 
 TOO_MANY = (
@@ -74,12 +84,12 @@ def connections(maxconn: int) -> str:
         source=SOURCE,
         sources=SOURCE_TABLE,
         holders=HOLDER_TABLE,
-        strangers=STRANGER_TABLE,
+        shares=SHARE_TABLE,
         kept=HOLDER_KEPT,
         few=min(MOST_OF_STRANGER, maxconn // 4),
         rate=MOST_IN_10_S,
-        of_holder=maxconn // 4,
-        of_strangers=maxconn // 2,
+        quarter=maxconn // 4,
+        half=maxconn // 2,
     )
     return rules + WITHOUT_KEY.format()
 
@@ -92,10 +102,10 @@ def wrong_keys() -> str:
 
 def holder() -> str:
     """Rule for the frontend, after the answer 401."""
-    return HOLDER.format(source=SOURCE, holders=HOLDER_TABLE)
+    return HOLDER.format(source=SOURCE, holders=HOLDER_TABLE, number=KEY_NUMBER)
 
 
 def tables() -> str:
     return TABLES.format(
-        sources=SOURCE_TABLE, strangers=STRANGER_TABLE, holders=HOLDER_TABLE, counted=COUNTED_FOR, kept=HOLDER_KEPT
+        sources=SOURCE_TABLE, shares=SHARE_TABLE, holders=HOLDER_TABLE, counted=COUNTED_FOR, kept=HOLDER_KEPT
     )
