@@ -80,6 +80,27 @@ def test_a_stream_is_one_request_at_once_until_its_end(gateway, limited):
     assert statuses(gateway, "greedy", 4) == {200: 4}
 
 
+def test_one_session_of_a_key_fills_no_replica_beyond_its_share(gateway, replica):
+    with ExitStack() as stack:
+        other = Replica("r2")
+        stack.callback(other.end)
+        both = [server(replica), server(other)]
+        gateway.converge(route("d1", both, keys=["greedy"], ids=IDS, limits={"at_once": 8}))
+        wait_for(lambda: all(s.up for s in gateway.haproxy.actual().servers), "both take requests")
+        mine = {"x-session-id": "s1"}
+        for of_one in (1, 2, 3, 4):
+            stack.enter_context(gateway.stream("greedy", headers=mine))
+            assert sorted(streams_on(gateway).values()) == [0, of_one]
+        for _ in range(4):
+            stack.enter_context(gateway.stream("greedy", headers=mine))
+        assert streams_on(gateway) == {"r1": 4, "r2": 4}
+        assert gateway.ask("greedy", headers=mine)[0] == 429
+
+
+def streams_on(gateway):
+    return {server.name: server.sessions for server in gateway.haproxy.actual().servers}
+
+
 def test_requests_that_were_refused_do_not_stay_counted_at_once(gateway, limited):
     limited(at_once=1)
     with gateway.stream("greedy"), ThreadPoolExecutor(8) as pool:

@@ -201,7 +201,9 @@ class Gateway:
         return str(body["replica"])
 
     @contextmanager
-    def stream(self, key: str = "k", chunks: int | None = None) -> Iterator[list[Any]]:
+    def stream(
+        self, key: str = "k", chunks: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[list[Any]]:
         """Read a stream in a thread. Returns a list that grows; its last element is "whole" or the error.
 
         `chunks`: its length, one each 0.05 s. Without it, the replica goes on until the context ends.
@@ -209,7 +211,7 @@ class Gateway:
         seen: list[Any] = []
         with tempfile.TemporaryDirectory(prefix="stream-") as folder:
             until = Path(folder) / "until"
-            thread = threading.Thread(target=self._stream, args=(key, chunks, until, seen))
+            thread = threading.Thread(target=self._stream, args=(key, chunks, until, seen, headers or {}))
             thread.start()
             try:
                 wait_for(lambda: seen, "the stream begins")
@@ -219,11 +221,13 @@ class Gateway:
                     until.touch()
                 thread.join()
 
-    def _stream(self, key: str, chunks: int | None, until: Path, seen: list[Any]) -> None:
+    def _stream(
+        self, key: str, chunks: int | None, until: Path, seen: list[Any], more: Mapping[str, str]
+    ) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {"Authorization": f"Bearer {key}", "x-chunks": str(chunks or LONGEST), "x-until": str(until)}
+        own = {"Authorization": f"Bearer {key}", "x-chunks": str(chunks or LONGEST), "x-until": str(until)}
         try:
-            connection.request("POST", "/v1/stream", body=b"{}", headers=headers)
+            connection.request("POST", "/v1/stream", body=b"{}", headers={**own, **more})
             answer = connection.getresponse()
             while line := answer.readline():
                 seen.append(line)

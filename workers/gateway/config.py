@@ -172,7 +172,10 @@ frontend metrics
 BACKEND = """
 backend {name}
   stick-table type string len 64 size 10k expire 1h
-  stick on req.hdr({affinity})
+  # A session stays with its replica while its key has no more requests than one replica's share of them: above that,
+  # its key would fill that replica alone.
+  http-request set-var(txn.above_share) nbsrv,mul(txn.now_at_once),sub(txn.at_once)
+  stick on req.hdr({affinity}) unless {{ var(txn.above_share) -m int gt 0 }}
   server {hold} unix@{socket} backup no-check non-stick maxconn {limit}
 """
 
