@@ -221,9 +221,7 @@ class Gateway:
                     until.touch()
                 thread.join()
 
-    def _stream(
-        self, key: str, chunks: int | None, until: Path, seen: list[Any], more: Mapping[str, str]
-    ) -> None:
+    def _stream(self, key: str, chunks: int | None, until: Path, seen: list[Any], more: Mapping[str, str]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         own = {"Authorization": f"Bearer {key}", "x-chunks": str(chunks or LONGEST), "x-until": str(until)}
         try:

@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,8 @@ from workers.gateway.config import ARRIVED, DEPLOYMENT
 from workers.gateway.outlook import Outlook
 
 PIECE = 65_536
+LINGER = 1.0
+"""Maximum time for which the rest of a body is read after the answer, in seconds."""
 RECHECK = 1.0
 """Maximum time between two checks of a held request, in seconds."""
 
@@ -38,10 +41,18 @@ class Holding:
     """Serves on a Unix socket until closed, with one thread per held request."""
 
     def __init__(
-        self, path: Path, limit: timedelta, outlook: Callable[[DeploymentId], Outlook], max_held: int = MAX_HELD
+        self,
+        path: Path,
+        limit: timedelta,
+        outlook: Callable[[DeploymentId], Outlook],
+        max_held: int = MAX_HELD,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`limit` is the longest that a request waits, counted from its arrival at the gateway."""
         self._limit = limit
+        self._now = now
+        self._closed = False
         self._outlook = outlook
         self._max_held = max_held
         self._looks = 0
@@ -71,31 +82,39 @@ class Holding:
 
     def close(self) -> None:
         """Stop serving, and answer all requests that wait."""
-        self._limit = timedelta()
+        self._closed = True
         self.look_again()
         self._server.shutdown()
         self._server.server_close()
 
-    def wait(self, deployment: DeploymentId, arrived: datetime) -> Outlook:
+    def wait(
+        self, deployment: DeploymentId, arrived: datetime, read: Callable[[float], None] = lambda _: None
+    ) -> Outlook:
         """Return when a replica is up, when none will start, or when the limit has passed since `arrived`.
 
+        `read`: reads the request's body until a time of `time.monotonic`; called once the request has a place.
         Checks of HAProxy before the call are ignored: they may still show the replica whose end led to the hold.
         """
+        now = self._now()  # it is read only once: the clock of the host may step
+        ends = time.monotonic() + min(arrived + self._limit - now, self._limit).total_seconds()
         with self._changed:
-            self._last[deployment] = datetime.now(UTC)
+            self._last[deployment] = now
             arrived_at = self._looks
             if self._held.total() >= self._max_held:
                 return FULL
             self._held[deployment] += 1
-            try:
+        try:
+            read(ends)
+            with self._changed:
                 while True:
                     outlook = self._outlook(deployment)
-                    remaining = arrived + self._limit - datetime.now(UTC)
+                    remaining = ends - time.monotonic()
                     ready = outlook.ready and self._looks > arrived_at
-                    if ready or not outlook.coming or remaining <= timedelta():
+                    if ready or not outlook.coming or remaining <= 0 or self._closed:
                         return outlook
-                    self._changed.wait(min(remaining.total_seconds(), RECHECK))
-            finally:
+                    self._changed.wait(min(remaining, RECHECK))
+        finally:
+            with self._changed:
                 self._held[deployment] -= 1
 
 
@@ -120,11 +139,13 @@ class _Server(ThreadingMixIn, UnixStreamServer):
 class _Handler(BaseHTTPRequestHandler):
     holding: ClassVar[Holding]
     protocol_version = "HTTP/1.1"
-    timeout = 30  # seconds; for a client that sends an incomplete request
+    timeout = 30  # seconds; for a client that sends incomplete headers, or does not take the answer
+    _left = 0  # bytes of the body that have not been read
 
     def _answer(self) -> None:
-        self._discard_body()
-        outlook = self.holding.wait(DeploymentId(self.headers.get(DEPLOYMENT, "")), self._arrived_at())
+        self._left = int(self.headers.get("Content-Length") or 0)
+        deployment = DeploymentId(self.headers.get(DEPLOYMENT, ""))
+        outlook = self.holding.wait(deployment, self._arrived_at(), self._discard_body)
         body = json.dumps(
             {"error": {"message": outlook.sentence, "type": "service_unavailable", "code": "no_replica"}}
         ).encode()
@@ -136,14 +157,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.close_connection = True
+        self._discard_body(time.monotonic() + LINGER)  # closing a socket with unread data may discard the answer
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _answer  # noqa: N815 - the library's names
 
-    def _discard_body(self) -> None:
-        """Read the body: closing a socket with unread data may discard the answer."""
-        left = int(self.headers.get("Content-Length") or 0)
-        while left > 0 and (piece := self.rfile.read(min(left, PIECE))):
-            left -= len(piece)
+    def _discard_body(self, until: float) -> None:
+        """Read the body until its end, or until a time of `time.monotonic`: a client may send it slowly."""
+        try:
+            while self._left > 0 and (remaining := until - time.monotonic()) > 0:
+                self.connection.settimeout(remaining)
+                piece = self.rfile.read1(min(self._left, PIECE))
+                self._left = self._left - len(piece) if piece else 0
+        except TimeoutError:
+            self._left = 0  # the library reads no more after a timeout
+        finally:
+            self.connection.settimeout(self.timeout)
 
     def _arrived_at(self) -> datetime:
         text = self.headers.get(ARRIVED, "")

@@ -1,5 +1,6 @@
 """Where requests wait: who is let go, when, and with what to go by."""
 
+import contextlib
 import http.client
 import json
 import shutil
@@ -29,23 +30,30 @@ class Place:
     def __init__(self, folder, at_once=10):
         self.path = folder / "hold.sock"
         self.seen = COMING
-        self.holding = Holding(self.path, LIMIT, lambda _: self.seen, at_once)
+        self.ahead = timedelta()
+        """How far the clock of the host is ahead."""
+        self.holding = Holding(self.path, LIMIT, lambda _: self.seen, at_once, now=self.now)
         self.answers = []
         self._asked = []
+
+    def now(self):
+        return datetime.now(UTC) + self.ahead
 
     def close(self):
         self.holding.close()
         for connection, thread in self._asked:
+            with contextlib.suppress(OSError, AttributeError):  # it may be answered and closed
+                connection.sock.shutdown(socket.SHUT_WR)
             thread.join()
             connection.close()
 
-    def ask(self):
-        """A request in a thread of its own; returns its connection once it is held."""
+    def ask(self, **headers):
+        """A request in a thread of its own; returns its connection once it is sent."""
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(60)
         connection.sock.connect(str(self.path))
-        connection.request("POST", "/v1/completions", b"{}", {"x-mixtral-deployment": "d1"})
+        connection.request("POST", "/v1/completions", b"{}", {"x-mixtral-deployment": "d1", **headers})
         thread = threading.Thread(target=self._take, args=(connection,))
         thread.start()
         self._asked.append((connection, thread))
@@ -57,6 +65,15 @@ class Place:
             self.answers.append((answer.status, answer.headers["Retry-After"], json.loads(answer.read())))
         except (OSError, http.client.HTTPException, AttributeError):
             self.answers.append(None)
+
+    def wait_at(self, deployment, left):
+        """Hold a request with `left` of its time left, in a thread; returns the list that will contain its outlook."""
+        arrived = self.now() - LIMIT + left
+        outlooks = []
+        thread = threading.Thread(target=lambda: outlooks.append(self.holding.wait(deployment, arrived)), daemon=True)
+        thread.start()
+        self.wait(lambda: self.holding.held() == 1)
+        return outlooks
 
     def wait(self, holds, seconds=3):
         deadline = time.monotonic() + seconds * PATIENCE
@@ -104,6 +121,32 @@ def test_above_its_number_nobody_is_held(place):
     assert place.holding.held() == 10
 
 
+UNFINISHED = {"content-length": "1000"}
+
+
+def test_requests_whose_body_has_not_arrived_count_as_held(place):
+    for _ in range(10):
+        place.ask(**UNFINISHED)
+    place.wait(lambda: place.holding.held() == 10)
+    place.ask(**UNFINISHED)
+    place.wait(lambda: place.answers)
+    assert "maximum number of waiting requests" in place.answers[0][2]["error"]["message"]
+    assert place.holding.held() == 10
+
+
+def test_a_body_that_goes_on_arriving_is_read_no_longer_than_the_limit(place):
+    arrived = datetime.now(UTC) - LIMIT + timedelta(seconds=1)
+    connection = place.ask(**UNFINISHED | {"x-mixtral-asked": f"{arrived.timestamp() * 1000:.0f}"})
+    place.wait(lambda: place.holding.held() == 1)
+    ends = time.monotonic() + 5 * PATIENCE
+    while not place.answers and time.monotonic() < ends:
+        with contextlib.suppress(OSError, AttributeError):  # it may have been answered and closed
+            connection.sock.sendall(b"x")
+        time.sleep(0.05)
+    assert place.answers[0][0] == 503
+    assert place.holding.held() == 0
+
+
 def test_a_client_that_hangs_up_is_no_news(place, capsys):
     connection = place.ask()
     place.wait(lambda: place.holding.held() == 1)
@@ -119,6 +162,18 @@ def test_nobody_is_held_longer_than_the_limit(place):
     began = time.monotonic()
     assert place.holding.wait("d1", came) == COMING
     assert time.monotonic() - began < LIMIT.total_seconds() / 2
+
+
+def test_a_clock_that_steps_back_makes_no_wait_longer(place):
+    outlooks = place.wait_at("d1", left=timedelta(seconds=1))
+    place.ahead = timedelta(hours=-2)
+    place.wait(lambda: outlooks, seconds=10)
+
+
+def test_an_arrival_in_the_future_is_held_no_longer_than_the_limit(place):
+    place.holding._limit = timedelta(seconds=1)
+    outlooks = place.wait_at("d1", left=timedelta(hours=2))
+    place.wait(lambda: outlooks, seconds=10)
 
 
 def said(story, *, serving=False):
