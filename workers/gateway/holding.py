@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -80,6 +80,11 @@ class Holding:
         with self._changed:
             return Arrivals(held=self._held[deployment], last=self._last.get(deployment))
 
+    def keep_only(self, known: Collection[DeploymentId]) -> None:
+        """Forget the arrivals of all other deployments."""
+        with self._changed:
+            self._last = {deployment: at for deployment, at in self._last.items() if deployment in known}
+
     def close(self) -> None:
         """Stop serving, and answer all requests that wait."""
         self._closed = True
@@ -116,6 +121,8 @@ class Holding:
         finally:
             with self._changed:
                 self._held[deployment] -= 1
+                if not self._held[deployment]:
+                    del self._held[deployment]
 
 
 FULL = Outlook(

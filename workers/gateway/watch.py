@@ -38,6 +38,7 @@ class Watch:
         servers = {DeploymentId(route.deployment): route.servers for route in table.routes}
         self._tallies = {id_: tallies for id_, tallies in self._tallies.items() if id_ in servers}
         self._last = {id_: at for id_, at in self._last.items() if id_ in servers}
+        holding.keep_only(servers)
         replicas = _replicas(actual, flow, tick)
         self._loads.write(
             {

@@ -59,6 +59,9 @@ class Holding:
     def look_again(self):
         pass
 
+    def keep_only(self, _known):
+        pass
+
     def arrivals(self, _id):
         raise AssertionError("HAProxy reports no load")
 

@@ -176,6 +176,15 @@ def test_an_arrival_in_the_future_is_held_no_longer_than_the_limit(place):
     place.wait(lambda: outlooks, seconds=10)
 
 
+def test_nothing_is_kept_of_deployments_that_have_ended(place):
+    place.seen = NONE
+    for n in range(1000):
+        place.holding.wait(f"d{n}", datetime.now(UTC))
+    assert not place.holding._held
+    place.holding.keep_only({"d7"})
+    assert place.holding._last.keys() == {"d7"}
+
+
 def said(story, *, serving=False):
     return outlook(story.state, serving=serving)
 

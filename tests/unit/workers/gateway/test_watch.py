@@ -37,7 +37,7 @@ def test_what_is_seen_of_each_replica_is_written_with_the_requests_of_a_replaced
 
     servers = tuple(ReplicaServer(name=name, address=at) for name, at in (("r3", "h:1"), ("r5", "h:2"), ("r6", "h:3")))
     table = RoutingTable(routes=(Route(deployment="d", servers=servers, replica_key="k"),))
-    holding: Any = SimpleNamespace(arrivals=lambda _: SimpleNamespace(held=0, last=None))
+    holding: Any = SimpleNamespace(arrivals=lambda _: SimpleNamespace(held=0, last=None), keep_only=lambda known: None)
     written: Any = Written()
     watch = Watch(written)
     flow = Flow().seen(look(10), 1.0).seen(look(20), 2.0)
@@ -51,10 +51,18 @@ def test_what_is_seen_of_each_replica_is_written_with_the_requests_of_a_replaced
     assert written.times == 1, "not several times a second"
 
 
+def test_the_arrivals_of_deployments_that_have_ended_are_forgotten():
+    table = RoutingTable(routes=(Route(deployment="d", servers=(), replica_key="k"),))
+    kept = []
+    holding: Any = SimpleNamespace(keep_only=kept.extend)
+    Watch(Written()).look(table, Actual(size=1, servers=(), routes={}), Flow(), holding, NOON)  # type: ignore[arg-type]
+    assert kept == ["d"]
+
+
 def test_a_request_by_a_clock_that_was_ahead_hides_no_later_one_and_is_forgotten(monkeypatch):
     table = RoutingTable(routes=(Route(deployment="d", servers=(), replica_key="k"),))
     held, written = SimpleNamespace(held=0, last=None), Written()
-    holding: Any = SimpleNamespace(arrivals=lambda _: held)
+    holding: Any = SimpleNamespace(arrivals=lambda _: held, keep_only=lambda known: None)
     watch = Watch(written)  # type: ignore[arg-type]
     monkeypatch.setattr("workers.gateway.watch.WRITE_EVERY", 0)
 
