@@ -1,12 +1,13 @@
 """Tells the admins of wrong keys that HAProxy counted, and of files that cannot be written."""
 
+import heapq
 import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from workers.deployment.gateway_notices import GatewayNotice, GatewayNotices
+from workers.deployment.gateway_notices import MOST, GatewayNotice, GatewayNotices
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,12 @@ class SourceWatch:
         self._looked_at = tick
         seen = dict(read())
         grown = {source: number for source, number in seen.items() if number > self._told.get(source, 0)}
-        for source in grown.keys() - self._told.keys():
+        largest = heapq.nlargest(MOST, grown, key=grown.__getitem__)  # one attack may come from many sources
+        new = grown.keys() - self._told.keys()
+        for source in (logged := [source for source in largest if source in new]):
             logger.warning("%d requests with a wrong key came from %s", grown[source], source)
-        found = [GatewayNotice(kind="wrong_keys", at=now, source=s, number=n) for s, n in grown.items()]
+        if more := len(new) - len(logged):
+            logger.warning("requests with a wrong key came from %d more sources", more)
+        found = [GatewayNotice(kind="wrong_keys", at=now, source=s, number=grown[s]) for s in largest]
         self._notices.write([*found, *([GatewayNotice(kind="files", at=now, why=fault)] if fault else [])])
         self._told = seen
