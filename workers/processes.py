@@ -1,9 +1,11 @@
 """Child processes that never outlive their parent, and are restarted if they end."""
 
+import contextlib
 import ctypes
 import logging
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -19,6 +21,9 @@ PR_SET_PDEATHSIG = 1
 RESTART_AFTER = 1.0
 """Minimum time between two starts of the same child, in seconds."""
 
+
+MAX_LOG = 10_000_000
+"""Size of a child's log in bytes above which it is begun again; one copy of what it contained is kept."""
 
 MAX_DESCRIPTORS = 65_536
 """Maximum number of descriptors that is asked for; some programs close all possible ones when they start."""
@@ -54,6 +59,16 @@ class Child(Struct, frozen=True, kw_only=True):
     log: Path
 
 
+def _begin_again(log: Path) -> None:
+    """Empty a log that is too long. The child appends to the same file, so it is copied and not renamed."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size <= MAX_LOG:
+            return
+        with contextlib.suppress(OSError):  # without space for the copy, emptying the log makes some
+            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        os.truncate(log, 0)
+
+
 class Children:
     """Starts programs, restarts those that end, and ends all in the reverse order of their start."""
 
@@ -73,8 +88,9 @@ class Children:
         return self._running[name][0].poll() is not None
 
     def restart_the_dead(self) -> None:
-        """Restart the children that have ended. To be called periodically."""
+        """Restart the children that have ended, and begin logs that are too long again. To be called periodically."""
         for child in self._children:
+            _begin_again(child.log)
             process, started = self._running[child.name]
             if process.poll() is not None and time.monotonic() - started >= RESTART_AFTER:
                 logger.warning("%s ended with status %s, restarting it", child.name, process.returncode)
