@@ -84,7 +84,7 @@ MAX_UNENDED = 2
 """Number of machines with an unconfirmed end at which no further machine is bought; `wanted`, if that is more."""
 
 EARLY_LOSS = timedelta(minutes=10)
-"""Age of a machine below which its preemption counts as early."""
+"""Time from the intent of a machine to its preemption below which this counts as early."""
 IMMEDIATE_REPLACEMENTS = 2
 """Number of early preemptions in a row that are replaced immediately; a pause precedes each further replacement."""
 
@@ -123,11 +123,14 @@ def _ready_by(attempt: Attempt) -> datetime:
 
 
 def _restarting(attempt: Attempt) -> timedelta:
-    """Time for a restarted engine: that of the first boot, at most the initial delay; 0 if no engine restarts."""
-    ended, ready, machine = attempt.engine_end, attempt.ready_at, attempt.machine
-    if ended is None or not ended.again or ready is None or machine is None:
+    """Time for a restarted engine: that from the intent to the first readiness, at most the initial delay.
+
+    0 if no engine restarts. Both times are by our clock: the machine's creation is by its cloud's.
+    """
+    ended, ready = attempt.engine_end, attempt.ready_at
+    if ended is None or not ended.again or ready is None:
         return timedelta()
-    return min(max(ready - machine.created_at, timedelta()), attempt.request.boot.initial_delay)
+    return min(max(ready - attempt.intended_at, timedelta()), attempt.request.boot.initial_delay)
 
 
 def next_deadline(state: Deployment) -> datetime | None:
@@ -265,8 +268,8 @@ def _after_losses(state: Deployment, now: datetime) -> datetime | None:
     lost: list[Attempt] = []
     gone = [(a.gone_at, a) for a in state.attempts if a.gone_at is not None and a.machine is not None]
     for at, attempt in sorted((one for one in gone if not is_ahead(one[0], now)), key=lambda one: one[0], reverse=True):
-        lived = at - attempt.machine.created_at if attempt.machine else timedelta()
-        if attempt.phase is not Phase.PREEMPTED or lived >= EARLY_LOSS or not _counts(state, attempt):
+        early = at - attempt.intended_at < EARLY_LOSS  # both by our clock; the machine's creation is by its cloud's
+        if attempt.phase is not Phase.PREEMPTED or not early or not _counts(state, attempt):
             break
         lost.insert(0, attempt)
     times = rounds(lost)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from tests.builders.events import BEGIN
+from tests.builders.machines import machine
 from tests.builders.offers import offer
 from tests.builders.story import Story, Timeline
 from workers.decision.next_step import (
@@ -22,12 +23,13 @@ from workers.decision.next_step import (
     next_step,
 )
 from workers.decision.next_step import Test as TestStep
-from workers.decision.retry_policy import MAX_FAILURES, START_TRIES
+from workers.decision.retry_policy import MAX_FAILURES, START_TRIES, deadline
 from workers.deployment.attempt import Phase
 from workers.deployment.events import (
     Failure,
     KeepTryingRequested,
     LadderPlanned,
+    MachineCreated,
 )
 from workers.placement.ladder import Rung
 from workers.placement.refusals import Scope
@@ -438,3 +440,39 @@ def test_preemptions_are_followed_by_pauses_also_after_a_request_by_a_clock_that
     for _ in range(3):
         told.planned().asked().created().wait(minutes=1).gone(preempted=True)
     assert isinstance(next_step(told.planned().state, told.now), Wait)
+
+
+class TwoClocks(Timeline):
+    """The cloud's clock is behind ours; where it is ahead, `behind` is negative."""
+
+    behind = timedelta()
+
+    def created(self, address=None, attempt=None):
+        made = machine(self._request(attempt), created_at=self.now + self.tick - self.behind, address=address)
+        return self.tell(MachineCreated, attempt=self._number(attempt), machine=made)
+
+    @classmethod
+    def answering(cls, minutes):
+        story = cls()
+        story.behind = timedelta(minutes=minutes)
+        return story.served().wait(days=3)
+
+
+@pytest.mark.parametrize("behind", [-11, 0, 11])
+def test_preemptions_count_as_early_whatever_the_clock_of_the_cloud_says(behind):
+    early = Day(TwoClocks.answering(behind), ready_after=None, dies_after=lambda _: 60, preempted=True)
+    taken_back(early.story)
+    assert early.run(hours=6) <= 20
+    late = Day(TwoClocks.answering(behind), ready_after=60, dies_after=lambda _: 1200, preempted=True)
+    taken_back(late.story)
+    assert late.run(hours=6) >= 6 * 3 - 2
+
+
+@pytest.mark.parametrize("behind", [-11, 0, 11])
+def test_an_engine_that_is_restarted_has_the_same_time_whatever_the_clock_of_the_cloud_says(behind):
+    story = TwoClocks()
+    story.behind = timedelta(minutes=behind)
+    story.planned().asked().created().wait(minutes=5).ready().published().tested().wait(hours=1)
+    story.not_ready().engine_ended(start=1)
+    given_up = deadline(story.state.attempts[0]) - story.state.attempts[0].since
+    assert timedelta(minutes=8) <= given_up <= timedelta(minutes=8, seconds=10)
