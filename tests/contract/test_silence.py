@@ -4,21 +4,26 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from tests.builders.events import PLACE
 from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes.driver import FakeDriver
+from tests.fakes.unhurried import unhurried
 from tests.fakes.virtual_calls import NEVER, VirtualCalls, VirtualTime
 from workers.api import Deployments
 from workers.clouds.driver import DriverError, NoAnswer, Refused
 from workers.control.advance import Advance
+from workers.control.sweeper import Sweeper
 from workers.decision.retry_policy import paused_until
 from workers.decision.silence import MAX_AT_ONCE
 from workers.deployment.attempt import Phase
 from workers.deployment.events import LaunchIntended, MachineCreated, OfferRefused, ReplicaReady
 from workers.deployment.ledger_reader import Ledger
-from workers.deployment.log import Log, stamp
+from workers.deployment.log import Log, decode, stamp
+from workers.deployment.orphans import Orphans
+from workers.machines import Token
 from workers.placement.limits import Limits
 from workers.placement.refusals import Scope
 from workers.policy.budgets import Budget, BudgetPolicy, BudgetScope
@@ -45,19 +50,23 @@ class Launch:
         self.id = self.requests.launch(
             SCRIPTED, name="m", replicas=replicas, place=PLACE, limits=Limits(), once="m", ceiling=ceiling
         )
-        self.advance = Advance(
-            redis=redis,
+        self.offers = offers
+        self.advance = self.worker(self)
+        self._calls = VirtualCalls(self.time, lambda attempt: self.fates.get(attempt, QUICK))
+
+    def worker(self, calls):
+        return Advance(
+            redis=self.redis,
             log=self.log,
             drivers={"fake": self.cloud, "local": self.cloud},
-            ladder=lambda *_: (ladder(*offers), ""),
+            ladder=lambda *_: (ladder(*self.offers), ""),
             environ={},
             installation="i-1",
             machine_lease=timedelta(hours=24),
             control_lease=timedelta(seconds=10),
             clock=self.time,
-            calls=lambda: self,
+            calls=lambda: calls,
         )
-        self._calls = VirtualCalls(self.time, lambda attempt: self.fates.get(attempt, QUICK))
 
     # the calls of the worker: counted, and compared with the log
 
@@ -300,3 +309,75 @@ def test_a_budget_that_an_unknown_machine_uses_up_does_not_end_the_launch_at_onc
     launch.cloud.silent = False
     launch.work(times=2)
     assert not Ledger(redis).book().reserved
+
+
+def intended_again(launch):
+    """Redis fails over to a replica without the newest intent and the lease; another worker intends it anew."""
+    key = f"mixtral:d:{launch.id}"
+    *entries, (_, newest) = launch.redis.xrange(key)
+    launch.redis.delete(key, f"mixtral:lease:d:{launch.id}")
+    for number, fields in entries:
+        launch.redis.xadd(key, fields, id=number)
+    again = replace(decode(newest[b"e"]).request, token=Token(f"{launch.id}-1-again"))
+    intended = LaunchIntended(**stamp(launch.time.now), request=again)
+    assert launch.log.append(launch.id, launch.state.version, [intended])
+
+
+def orphans(launch):
+    """What a sweep finds that is in no log."""
+    sweeper = Sweeper(
+        redis=launch.redis,
+        log=launch.log,
+        drivers={"fake": launch.cloud},
+        nudge=lambda _: None,
+        installation="i-1",
+        environ={},
+        machine_lease=timedelta(hours=24),
+        control_lease=timedelta(seconds=10),
+        every=timedelta(seconds=1),
+        clock=launch.time,
+    )
+    for _ in range(3):
+        sweeper.sweep()
+        launch.time.now += timedelta(seconds=10)
+    return [orphan.id for orphan in Orphans(launch.redis).running(launch.time.now)]
+
+
+@pytest.mark.parametrize("first", ["the lost call", "the other worker"])
+def test_the_answer_of_a_call_whose_intent_is_lost_takes_no_other_attempt(redis, first, monkeypatch):
+    unhurried(monkeypatch)
+    launch = Launch(redis, fates={1: (timedelta(seconds=1), timedelta(seconds=10))})
+    other = launch.worker(VirtualCalls(launch.time, lambda _: QUICK))
+    launch.after(5, lambda: intended_again(launch))
+    if first == "the other worker":
+        launch.after(6, lambda: other(launch.id))
+    launch.work()
+    lost, *_ = launch.cloud.bought
+    assert launch.phases() == {1: Phase.STARTING if first == "the other worker" else Phase.PROVISIONING}
+    other(launch.id)
+    assert launch.phases() == {1: Phase.STARTING}
+    assert launch.state.attempts[0].machine.token == f"{launch.id}-1-again"
+    assert len(launch.cloud.running()) == 2
+    (use,) = Ledger(redis).book().uses.values()
+    assert use.booked.machine == launch.state.attempts[0].machine.id
+    assert orphans(launch) == [f"fake-{lost}"]
+
+
+def test_the_refusal_of_a_call_whose_intent_is_lost_refuses_no_other_attempt(redis):
+    launch = Launch(redis, fates={1: (timedelta(seconds=10), timedelta(seconds=10))})
+    other = launch.worker(VirtualCalls(launch.time, lambda _: QUICK))
+    launch.after(5, lambda: intended_again(launch))
+    launch.after(6, lambda: setattr(launch.cloud, "refuse", lambda _: FULL))
+    launch.work()
+    launch.cloud.refuse = lambda _: None
+    assert launch.phases() == {1: Phase.PROVISIONING}
+    other(launch.id)
+    assert launch.phases() == {1: Phase.STARTING}
+
+
+def test_a_log_that_is_lost_while_a_call_is_open_ends_the_job(redis):
+    launch = Launch(redis, fates={1: (timedelta(seconds=1), timedelta(seconds=10))})
+    launch.after(5, lambda: redis.delete(f"mixtral:d:{launch.id}"))
+    launch.work()
+    assert launch.events == []
+    assert len(launch.cloud.bought) == 1

@@ -71,6 +71,7 @@ CASES = {
         "tests/contract/test_restored_redis.py::test_machines_that_a_restored_redis_does_not_know_are_never_ended_and_recorded_with_their_price",
         "tests/contract/test_restored_redis.py::test_the_admins_hear_of_them_once_with_their_price_and_what_to_do",
         "tests/contract/test_restored_redis.py::test_no_token_is_used_twice_after_a_restore",
+        "tests/contract/test_silence.py::test_the_answer_of_a_call_whose_intent_is_lost_takes_no_other_attempt",
     ),
     "The clock is set back two hours, or forward thirty: lists, probes and leases go on, and a lease that ends too late is corrected.": (
         "tests/contract/test_places.py::test_a_clock_that_is_set_back_does_not_stop_the_lists",

@@ -67,6 +67,7 @@ from workers.deployment.loads import Loads
 from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment, fold
+from workers.errors import WorkersError
 from workers.lease import Lease
 from workers.machines import MachineRequest, Token
 from workers.placement.ladder import Ladder
@@ -80,6 +81,14 @@ from workers.serving.weights import Verdict, is_offline, question_of
 logger = logging.getLogger(__name__)
 
 TEST_PROMPT = "My favourite condiment is"
+
+
+class IntentLost(WorkersError):
+    """The log no longer contains the intent of a call: a failover of Redis, or a backup that was restored, lost it."""
+
+    def __init__(self, token: Token, answer: MachineCreated | OfferRefused) -> None:
+        left = "; the sweeper reports its machine, and does not end it" if isinstance(answer, MachineCreated) else ""
+        super().__init__(f"The log no longer contains the intent {token}, whose answer is dropped{left}.")
 
 
 class Advance:
@@ -172,6 +181,9 @@ class Advance:
                 break
             try:
                 self._do(state, step, calls, intended, silent)
+            except IntentLost as error:
+                logger.warning("%s: %s", state.id, error)
+                return None, None  # this state is not the log's any more; the sweeper nudges again
             except DriverError as error:
                 if not isinstance(step, Terminate):
                     raise
@@ -204,11 +216,11 @@ class Advance:
 
     def _heard(self, state: Deployment, number: int, answer: LaunchAnswer, silent: dict[int, DriverError]) -> None:
         """Append the answer of a call. An unknown one leaves the intent open; the sweeper repeats the nudge."""
+        attempt = next(a for a in state.attempts if a.number == number)
         match answer:
             case MachineCreated() | OfferRefused():
-                self._log.record(state.id, state.version, [answer])
+                self._record_answer(state, attempt, answer)
             case DriverError():
-                attempt = next(a for a in state.attempts if a.number == number)
                 said = self._confidential.masked(state, str(answer))
                 if attempt.progress != said:
                     progressed = EngineProgressed(**self._stamp(), attempt=number, progress=said)
@@ -216,6 +228,19 @@ class Advance:
                 silent |= dict.fromkeys(_unanswered(state, attempt, answer), answer)
             case _:
                 raise answer
+
+    def _record_answer(self, state: Deployment, attempt: Attempt, answer: MachineCreated | OfferRefused) -> None:
+        """Append the answer of a call, if the log still contains its intent. Raises IntentLost.
+
+        The log is read anew: after a failover, the version and the number of a lost intent are given again.
+        """
+        token = attempt.request.token
+        while True:
+            newest = fold(state.id, self._log.read(state.id))
+            if newest is None or all(a.request.token != token for a in newest.attempts):
+                raise IntentLost(token, answer)
+            if self._log.append(state.id, newest.version, [answer]):
+                return
 
     def _streaming(self, state: Deployment) -> frozenset[int]:
         """The attempts that are answering requests; read only if that decides how a replica ends."""

@@ -221,7 +221,8 @@ def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> 
                 return attempt
             return replace(attempt, phase=Phase.REFUSED, since=event.at, why=event.sentence, refusal=event)
         case MachineCreated():
-            if attempt.machine is not None:
+            # After a failover of Redis that lost an intent, its number is given again: the machine is of no attempt.
+            if attempt.machine is not None or event.machine.token != attempt.request.token:
                 return attempt
             wanted = attempt.phase is Phase.PROVISIONING and not stopping
             # A machine for an attempt that was refused, given up or gone has to be ended (again).

@@ -4,6 +4,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from tests.builders.events import BEGIN
 from tests.builders.machines import machine
@@ -31,6 +32,7 @@ from workers.deployment.events import (
     LadderPlanned,
     MachineCreated,
 )
+from workers.machines import Token
 from workers.placement.ladder import Rung
 from workers.placement.refusals import Scope
 
@@ -476,3 +478,12 @@ def test_an_engine_that_is_restarted_has_the_same_time_whatever_the_clock_of_the
     story.not_ready().engine_ended(start=1)
     given_up = deadline(story.state.attempts[0]) - story.state.attempts[0].since
     assert timedelta(minutes=8) <= given_up <= timedelta(minutes=8, seconds=10)
+
+
+def test_the_machine_of_another_request_takes_no_attempt():
+    """After a failover of Redis that lost an intent, another one has its number."""
+    story = Timeline().planned().asked()
+    lost = replace(machine(story.state.attempts[0].request), token=Token("lost"))
+    story.tell(MachineCreated, attempt=1, machine=lost)
+    assert isinstance(story.step, Create)
+    assert story.created().state.attempts[0].machine.token == story.state.attempts[0].request.token
