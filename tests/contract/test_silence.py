@@ -311,6 +311,26 @@ def test_a_budget_that_an_unknown_machine_uses_up_does_not_end_the_launch_at_onc
     assert not Ledger(redis).book().reserved
 
 
+class Failing(FakeDriver):
+    """Each call for a machine in EAST fails at once, with an unknown effect."""
+
+    def create(self, request, secrets):
+        if request.offers[0] == EAST:
+            raise NoAnswer("east gives no answer.")
+        return super().create(request, secrets)
+
+
+@pytest.mark.parametrize("hours", [0.3, 2, 30])
+def test_a_clock_that_is_set_back_does_not_delay_the_next_offer_beside_a_call_that_fails(redis, hours):
+    launch = Launch(redis, cloud=Failing)
+    launch.work()
+    launch.time.now -= timedelta(hours=hours)
+    back = launch.time.now
+    launch.work(times=8)
+    assert launch.phases()[2] is Phase.STARTING
+    assert launch.told(LaunchIntended)[1].at - back <= timedelta(minutes=1)
+
+
 def intended_again(launch):
     """Redis fails over to a replica without the newest intent and the lease; another worker intends it anew."""
     key = f"mixtral:d:{launch.id}"

@@ -73,11 +73,14 @@ CASES = {
         "tests/contract/test_restored_redis.py::test_no_token_is_used_twice_after_a_restore",
         "tests/contract/test_silence.py::test_the_answer_of_a_call_whose_intent_is_lost_takes_no_other_attempt",
     ),
-    "The clock is set back two hours, or forward thirty: lists, probes and leases go on, and a lease that ends too late is corrected.": (
+    "The clock is set back two hours, or forward thirty: lists, probes, leases and waits go on, and a lease that ends too late is corrected.": (
         "tests/contract/test_places.py::test_a_clock_that_is_set_back_does_not_stop_the_lists",
         "tests/contract/test_places.py::test_a_clock_that_is_set_back_does_not_stop_the_probes",
         "tests/contract/test_places.py::test_a_clock_that_is_thirty_hours_ahead_and_then_right_loses_no_machine",
         "tests/contract/test_places.py::test_a_lease_that_a_clock_ahead_has_set_too_far_away_is_corrected",
+        "tests/contract/test_clock_steps.py::test_a_replica_that_fails_its_probe_is_replaced_in_time_although_the_clock_is_set_back",
+        "tests/contract/test_clock_steps.py::test_a_clock_that_is_set_back_between_a_purchase_and_its_answer_costs_no_machine",
+        "tests/contract/test_clock_steps.py::test_over_steps_of_the_clock_nothing_waits_longer_and_no_machine_ends_that_answers",
         "tests/contract/test_projection.py::test_a_clock_that_is_set_back_does_not_stop_the_comparison_with_the_logs",
         "tests/contract/test_deadman.py::test_a_clock_that_jumps_has_the_shutdown_armed_anew",
     ),

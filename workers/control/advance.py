@@ -221,9 +221,9 @@ class Advance:
             case MachineCreated() | OfferRefused():
                 self._record_answer(state, attempt, answer)
             case DriverError():
-                said = self._confidential.masked(state, str(answer))
-                if attempt.progress != said:
-                    progressed = EngineProgressed(**self._stamp(), attempt=number, progress=said)
+                said, now = self._confidential.masked(state, str(answer)), self._stamp()
+                if attempt.progress != said or attempt.is_ahead(now["at"]):
+                    progressed = EngineProgressed(**now, attempt=number, progress=said)
                     self._log.record(state.id, state.version, [progressed])
                 silent |= dict.fromkeys(_unanswered(state, attempt, answer), answer)
             case _:

@@ -200,6 +200,8 @@ class Prober:
         if failure is not None and attempt.phase is Phase.STARTING:
             self._tell(state, attempt, seen, failure, probed.asked_at)
         verdict = verdict_on_probe(attempt, failure, evidence, seen.failing_since)
+        if failure is not None and attempt.phase is Phase.NOT_READY and attempt.is_ahead(self._recorder.now()):
+            verdict = BecameNotReady(failure.why, seen.failing_since)  # the fold begins the wait again
         dead = evidence.checked is False  # by the gateway's check, which has failed several times
         if isinstance(verdict, BecameNotReady) and seen.failures == 1 and not dead:
             return  # one failure may be a lost request
@@ -219,7 +221,8 @@ class Prober:
         seen.due, seen.slow = next_turn(token, probed.asked_at), probed.slow
         failure = probed.failure
         seen.failures = 0 if failure is None else seen.failures + 1
-        seen.failing_since = None if failure is None else seen.failing_since or probed.asked_at
+        since = seen.failing_since or probed.asked_at
+        seen.failing_since = None if failure is None else min(since, probed.asked_at)  # the clock may be set back
         seen.key_refusals = seen.key_refusals + 1 if failure is not None and failure.key_refused else 0
 
     def _evidence(self, state: Deployment, attempt: Attempt, probed: Probed) -> Evidence:
@@ -236,7 +239,8 @@ class Prober:
         refused = seen.key_refusals >= KEY_REFUSALS
         too_soon = seen.recorded_at is not None and asked_at - seen.recorded_at < RECORDED_EVERY
         throttled = too_soon and seen.recorded >= RECORDED_FIRST and not refused
-        if (failure.why, refused) == (attempt.probe_says, attempt.key_refused) or throttled:
+        said = (failure.why, refused) == (attempt.probe_says, attempt.key_refused) or throttled
+        if said and not attempt.is_ahead(self._recorder.now()):
             return
         seen.recorded_at, seen.recorded = asked_at, seen.recorded + 1
         fact = ProbeFailed(**self._recorder.stamp(), attempt=attempt.number, why=failure.why, key_refused=refused)

@@ -225,6 +225,8 @@ def _about(attempt: Attempt, now: datetime, silent: Container[int], streaming: C
     """Request the machine of an open attempt, or give up one that takes too long."""
     if attempt.phase is Phase.PROVISIONING and now < attempt.since + UNANSWERED_FOR:
         return None if attempt.number in silent else Create(attempt)
+    if attempt.phase is Phase.DRAINING and attempt.is_ahead(now):
+        return Drain(attempt.number, attempt.why, attempt.failure)  # the clock was set back: the wait begins again
     given_up = why_give_up(attempt, now)
     if given_up is None:
         return None

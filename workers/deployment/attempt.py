@@ -8,7 +8,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from workers.deployment.boot_stages import Stage, reported
+from workers.deployment.boot_stages import Stage, reported, set_back
 from workers.deployment.events import (
     Control,
     ControlLost,
@@ -160,6 +160,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
             return self.sound
         return (self.not_ready_at or self.gone_at or now) - self.answers_since > SOUND_AFTER
 
+    def is_ahead(self, now: datetime) -> bool:
+        """Whether it waits from a time ahead of now: the clock was set back. A fact about it begins the wait again."""
+        later = self.since > now or any(stage.moved_at > now for stage in self.boot)
+        return later and self.phase in KEPT and self.phase is not Phase.READY
+
     @property
     def ordered_at(self) -> datetime:
         """When it ended or was given up; otherwise when it was ready or intended. Failures count in this order."""
@@ -208,6 +213,8 @@ Fact = MachineFact | ReplicaFact
 
 def apply(attempt: Attempt, event: Fact, *, stopping: bool) -> Attempt:
     """The attempt after one more fact; defined in every phase. `stopping`: the deployment is to end."""
+    if attempt.is_ahead(event.at):
+        attempt = replace(attempt, since=min(attempt.since, event.at), boot=set_back(attempt.boot, event.at))
     if isinstance(event, MachineFact):
         return _with_machine_fact(attempt, event, stopping)
     return _with_replica_fact(attempt, event)

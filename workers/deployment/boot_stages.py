@@ -47,6 +47,14 @@ def reported(stages: tuple[Stage, ...], report: BootReport | None, at: datetime)
     return (*stages[:-1], replace(last, reported_at=at, moved_at=moved_at, done=done, total=report.total))
 
 
+def set_back(stages: tuple[Stage, ...], at: datetime) -> tuple[Stage, ...]:
+    """The stages without times that are later than `at`: the clock was set back, and their waits begin again."""
+    return tuple(
+        replace(s, since=min(s.since, at), reported_at=min(s.reported_at, at), moved_at=min(s.moved_at, at))
+        for s in stages
+    )
+
+
 def is_news(stages: tuple[Stage, ...], report: BootReport | None, now: datetime) -> bool:
     """Whether a report is appended to the log: a new phase, or another whole percent after REPORTED_EVERY."""
     if report is None:

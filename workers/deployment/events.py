@@ -308,7 +308,7 @@ class ReplicaReady(AttemptEvent, frozen=True, kw_only=True):
 
 
 class ReplicaNotReady(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
-    """A replica that was ready fails its readiness probe."""
+    """A replica that was ready fails its readiness probe. Appended again if the clock was set back."""
 
     why: str
     since: datetime | None = None
@@ -316,7 +316,10 @@ class ReplicaNotReady(AttemptEvent, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ReplicaDraining(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
-    """A replica takes no new request, and ends once it has answered those that it has."""
+    """A replica takes no new request, and ends once it has answered those that it has.
+
+    Appended again if the clock was set back.
+    """
 
     why: str
     failure: Failure | None = None

@@ -318,6 +318,19 @@ def test_a_silent_replica_without_streams_is_not_ready_since_its_first_failed_pr
     assert verdicts(recorder) == [BecameNotReady("no answer", times[-1])]
 
 
+@pytest.mark.parametrize("back", [SECOND * 70, timedelta(minutes=20), timedelta(hours=2)])
+def test_a_replica_that_is_not_ready_since_a_time_ahead_is_said_to_be_so_since_a_failed_probe(asked, back):
+    """Else it would be replaced later by as much as the clock was set back."""
+    story = Story("m", id_="d-m", at=NOON).answers_at("http://127.0.0.1:1").not_ready()
+    recorder, prober = prober_of([story.state], asked, lambda _: unready("no answer"))
+    sweep(recorder, prober, 5)
+    recorder.now_is = NOON - back
+    sweep(recorder, prober, 1)
+    *before, verdict = verdicts(recorder)
+    assert not any(isinstance(one, BecameNotReady) for one in before)
+    assert verdict == BecameNotReady("no answer", NOON - back)
+
+
 def test_a_silent_replica_that_the_gateway_has_found_dead_needs_no_second_probe(asked):
     state = answering()
     recorder, prober = prober_of([state], asked, lambda _: unready("no answer"), computes=True)

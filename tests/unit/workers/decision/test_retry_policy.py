@@ -31,8 +31,9 @@ from workers.deployment.events import (
     KeepTryingRequested,
     LadderPlanned,
     MachineCreated,
+    ProbeFailed,
 )
-from workers.machines import Token
+from workers.machines import BootPhase, Token
 from workers.placement.ladder import Rung
 from workers.placement.refusals import Scope
 
@@ -478,6 +479,16 @@ def test_an_engine_that_is_restarted_has_the_same_time_whatever_the_clock_of_the
     story.not_ready().engine_ended(start=1)
     given_up = deadline(story.state.attempts[0]) - story.state.attempts[0].since
     assert timedelta(minutes=8) <= given_up <= timedelta(minutes=8, seconds=10)
+
+
+def test_what_waits_begins_again_with_the_first_fact_after_the_clock_was_set_back():
+    story = Timeline().planned().asked().created().wait(minutes=1).progressed("", BootPhase.LOADING)
+    delay = story.state.attempts[0].request.boot.initial_delay
+    story.wait(minutes=2).wait(hours=-2).tell(ProbeFailed, attempt=1, why="connection refused")
+    until = deadline(story.state.attempts[0])
+    assert until == story.now + delay
+    story.wait(minutes=5).tell(ProbeFailed, attempt=1, why="status 503")
+    assert deadline(story.state.attempts[0]) == until, "a fact delays nothing while the clock runs"
 
 
 def test_the_machine_of_another_request_takes_no_attempt():
