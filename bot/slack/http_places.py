@@ -14,7 +14,7 @@ LEFT_WITHIN = 1.0
 """Maximum time in seconds until a connection that was cut off has left its place."""
 
 
-class Places:
+class ConnectionPlaces:
     """A bounded number of connections. Safe to use from several threads; one of them calls `take` and `end_late`."""
 
     def __init__(self, number: int, read_within: float) -> None:

@@ -19,7 +19,7 @@ from slack_bolt import App, BoltRequest
 from slack_sdk.signature import SignatureVerifier
 
 from bot.slack.http_body import Rejected, Signatures, verified
-from bot.slack.http_places import Places
+from bot.slack.http_places import ConnectionPlaces
 from bot.slack.message import JSON
 
 _LOG = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class HttpServer(ThreadingMixIn, HTTPServer):
         self.signatures = Signatures()
         self.verifier = verifier
         self.read_within = read_within
-        self.places = Places(CONNECTIONS, read_within)
+        self.places = ConnectionPlaces(CONNECTIONS, read_within)
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
