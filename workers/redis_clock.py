@@ -12,6 +12,9 @@ from redis.exceptions import RedisError
 READ_EVERY = 10.0
 """Seconds between two readings. In between, and while Redis does not answer, the time passes by the monotonic clock."""
 
+JITTER = timedelta(seconds=0.5)
+"""Difference up to which a reading changes nothing: its answer may be late. So the time goes back in steps only."""
+
 
 class RedisClock:
     """Returns the time in UTC. Safe to use from several threads. Only the first call waits for Redis."""
@@ -42,8 +45,12 @@ class RedisClock:
             self._beside(self._read)
         if self._known is None:
             return self._of_host()
-        at, read_at = self._known
-        return at + timedelta(seconds=self._monotonic() - read_at)
+        return self._at(self._known, self._monotonic())
+
+    @staticmethod
+    def _at(known: tuple[datetime, float], monotonic: float) -> datetime:
+        at, read_at = known
+        return at + timedelta(seconds=monotonic - read_at)
 
     def _is_due(self) -> bool:
         """Whether a reading is due, which no other thread begins."""
@@ -62,5 +69,7 @@ class RedisClock:
             pass  # the time goes on by the last reading
         else:
             at = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
-            self._known = at, (asked_at + self._monotonic()) / 2
+            read_at = (asked_at + self._monotonic()) / 2
+            if self._known is None or abs(at - self._at(self._known, read_at)) > JITTER:
+                self._known = at, read_at
         self._due_at = asked_at + READ_EVERY

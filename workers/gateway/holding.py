@@ -33,8 +33,8 @@ class Arrivals(Struct, frozen=True, kw_only=True):
 
     held: int
     """Number of requests that wait now."""
-    last: datetime | None
-    """Arrival of the newest request; None if there was none."""
+    last: float | None
+    """Arrival of the newest request, by `time.monotonic`; None if there was none."""
 
 
 class Holding:
@@ -58,7 +58,7 @@ class Holding:
         self._looks = 0
         self._changed = threading.Condition()
         self._held: Counter[DeploymentId] = Counter()
-        self._last: dict[DeploymentId, datetime] = {}
+        self._last: dict[DeploymentId, float] = {}
         path.unlink(missing_ok=True)
         handler = type("_Handler", (_Handler,), {"holding": self})
         self._server = _Server(str(path), handler)
@@ -103,7 +103,7 @@ class Holding:
         now = self._now()  # it is read only once: the clock of the host may step
         ends = time.monotonic() + min(arrived + self._limit - now, self._limit).total_seconds()
         with self._changed:
-            self._last[deployment] = now
+            self._last[deployment] = time.monotonic()
             arrived_at = self._looks
             if self._held.total() >= self._max_held:
                 return FULL

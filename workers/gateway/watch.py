@@ -16,7 +16,8 @@ from workers.gateway.table import Actual, BackendLoad, ReplicaServer, RoutingTab
 WRITE_EVERY = 0.5
 """Minimum time between two writes, in seconds: while a replica drains, HAProxy is read several times a second."""
 
-FORGET_EVERY = timedelta(minutes=10)
+FORGET_EVERY = 600.0
+"""Interval between two removals of the loads of deployments that have ended, in seconds."""
 
 
 class Watch:
@@ -26,8 +27,11 @@ class Watch:
         self._loads = loads
         self._tallies: dict[DeploymentId, tuple[Tally, ...]] = {}
         self._last: dict[DeploymentId, datetime] = {}
+        """The arrival of the newest request of each deployment."""
+        self._held: dict[DeploymentId, float] = {}
+        """The same of those that were held, by `time.monotonic`."""
         self._wrote_at = -math.inf
-        self._forgot_at: datetime | None = None
+        self._forgot_at = -math.inf
 
     def look(self, table: RoutingTable, actual: Actual, flow: Flow, holding: Holding, now: datetime) -> None:
         """Write the load of each deployment. Raises RedisError."""
@@ -38,17 +42,18 @@ class Watch:
         servers = {DeploymentId(route.deployment): route.servers for route in table.routes}
         self._tallies = {id_: tallies for id_, tallies in self._tallies.items() if id_ in servers}
         self._last = {id_: at for id_, at in self._last.items() if id_ in servers}
+        self._held = {id_: at for id_, at in self._held.items() if id_ in servers}
         holding.keep_only(servers)
         replicas = _replicas(actual, flow, tick)
         self._loads.write(
             {
-                id_: self._load(id_, actual.loads[id_], _of(servers[id_], replicas), holding, now)
+                id_: self._load(id_, actual.loads[id_], _of(servers[id_], replicas), holding, (now, tick))
                 for id_ in servers
                 if id_ in actual.loads
             }
         )
-        if self._forgot_at is None or now - self._forgot_at > FORGET_EVERY:
-            self._forgot_at = now
+        if tick - self._forgot_at > FORGET_EVERY:
+            self._forgot_at = tick
             self._loads.keep_only(servers)
 
     def _load(
@@ -57,20 +62,26 @@ class Watch:
         seen: BackendLoad,
         replicas: dict[int, ReplicaLoad],
         holding: Holding,
-        now: datetime,
+        times: tuple[datetime, float],
     ) -> Load:
+        now, tick = times
         before = self._tallies.get(id_, ())
         tallies = kept(before, Tally(at=now, requests=seen.requests_total))
         self._tallies[id_] = tallies
         if before and seen.requests_total != before[-1].requests and seen.requests_total > 0:
             self._last[id_] = now
         arrivals = holding.arrivals(id_)
+        if arrivals.last is not None and arrivals.last != self._held.get(id_):
+            self._held[id_] = arrivals.last
+            # Once, because the two clocks drift: the time of a request must not change.
+            self._last[id_] = now - timedelta(seconds=tick - arrivals.last)
+        last = self._last.get(id_)
         # One that is later than now, by a clock that was ahead, would hide every request until then.
-        arrived = [at for at in (self._last.get(id_), arrivals.last) if at is not None and at - now <= STALE]
+        is_ahead = last is not None and last - now > STALE
         return Load(
             at=now,
             qps=qps(tallies),
-            last_request_at=max(arrived, default=None),
+            last_request_at=None if is_ahead else last,
             in_work=seen.sessions + seen.queued,
             held=arrivals.held,
             replicas=replicas,

@@ -17,6 +17,7 @@ class Server:
 
     def __init__(self):
         self.at, self.elapsed, self.asked, self.is_away, self.takes = NOON, 1000.0, 0, False, 0.0
+        self.late = 0.0
 
     def pass_(self, seconds):
         self.at += timedelta(seconds=seconds)
@@ -27,8 +28,8 @@ class Server:
         self.pass_(self.takes / 2)
         if self.is_away:
             raise RedisConnectionError
-        seconds = int(self.at.timestamp())
-        answer = seconds, self.at.microsecond
+        at = self.at - timedelta(seconds=self.late)
+        answer = int(at.timestamp()), at.microsecond
         self.pass_(self.takes / 2)
         return answer
 
@@ -86,6 +87,16 @@ def test_a_correction_of_the_clock_of_redis_reaches_all_within_an_interval(serve
     server.at -= timedelta(hours=2)
     server.pass_(READ_EVERY)
     assert clock() == server.at
+
+
+def test_an_answer_that_is_late_on_its_way_does_not_set_the_time_back(server, clock):
+    clock()
+    for server.late in (0.4, 0.0, 0.3):
+        server.pass_(READ_EVERY)
+        assert clock() == server.at
+    server.late = 0.6
+    server.pass_(READ_EVERY)
+    assert server.at - clock() == timedelta(seconds=0.6)
 
 
 def test_nobody_waits_for_a_later_reading_and_one_thread_reads(server):

@@ -59,21 +59,26 @@ def test_the_arrivals_of_deployments_that_have_ended_are_forgotten():
     assert kept == ["d"]
 
 
-def test_a_request_by_a_clock_that_was_ahead_hides_no_later_one_and_is_forgotten(monkeypatch):
+def test_a_request_by_a_clock_that_was_ahead_hides_no_later_one(monkeypatch):
     table = RoutingTable(routes=(Route(deployment="d", servers=(), replica_key="k"),))
-    held, written = SimpleNamespace(held=0, last=None), Written()
+    held, written, tick = SimpleNamespace(held=0, last=None), Written(), SimpleNamespace(at=1000.0)
     holding: Any = SimpleNamespace(arrivals=lambda _: held, keep_only=lambda known: None)
     watch = Watch(written)  # type: ignore[arg-type]
     monkeypatch.setattr("workers.gateway.watch.WRITE_EVERY", 0)
+    monkeypatch.setattr("workers.gateway.watch.time", SimpleNamespace(monotonic=lambda: tick.at))
 
     def look(requests, now):
         loads = {"d": replace(LOAD, requests_total=requests)}
+        tick.at += 60
         watch.look(table, Actual(size=1, servers=(), routes={"d": "b0"}, loads=loads), Flow(), holding, now)
         return written.loads["d"].last_request_at
 
-    ahead = NOON + timedelta(hours=30)
+    minute = timedelta(minutes=1)
     assert look(9, NOON) is None
-    held.last = ahead
-    assert look(10, ahead) == ahead
-    assert look(10, NOON + timedelta(minutes=1)) is None
-    assert look(11, NOON + timedelta(minutes=2)) == NOON + timedelta(minutes=2)
+    assert look(10, NOON + timedelta(hours=30)) == NOON + timedelta(hours=30)
+    assert look(10, NOON + minute) is None
+    held.last = tick.at + 57
+    waits = NOON + 2 * minute - timedelta(seconds=3)
+    assert look(10, NOON + 2 * minute) == waits, "it came 3 s ago, and waits for a replica"
+    assert look(10, NOON + 3 * minute + timedelta(seconds=1)) == waits, "also if the two clocks differ by a second"
+    assert look(11, NOON + 4 * minute) == NOON + 4 * minute
