@@ -48,7 +48,7 @@ NOT_OF_SLACK = {
         "selected_option",
         "selected_options",
     },
-    "of a header": {"content-length", "content-type", "location", "retry-after", "x-oauth-scopes"}
+    "of a header": {"content-encoding", "content-length", "content-type", "location", "retry-after", "x-oauth-scopes"}
     | {"x-slack-request-timestamp", "x-slack-signature"},
     "of a form": {"payload"},
     "of metadata, which is as the app sent it": {"question", "replaces"},
