@@ -8,8 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import httpx
 from msgspec import Struct
 from msgspec.structs import replace
+from redis.exceptions import RedisError
 
 from tests.person import Person
 from workers.clouds.driver import DriverError
@@ -77,7 +79,8 @@ def of_clouds() -> list[Disturbance]:
 
     def takes_a_machine(line: Any, _: Person, rng: Random) -> None:
         if there := line.machines():
-            line.end(rng.choice(there).machine, rng.choice(("preempt", "delete")))
+            with contextlib.suppress(httpx.HTTPStatusError):  # it has ended meanwhile
+                line.end(rng.choice(there).machine, rng.choice(("preempt", "delete")))
 
     def launches_late(line: Any, _: Person, rng: Random) -> None:
         """GCE makes a machine for an attempt that has ended, as after its memory of the call's id."""
@@ -96,8 +99,15 @@ def of_clouds() -> list[Disturbance]:
                 one_zone = replace(late, offers=late.offers[-1:])  # has another id at GCE than all zones together
                 line.drivers["gcp"].create(one_zone, {KEY_VARIABLE: "of-another-time"})
 
+    def unless_away(act: Callable[[Any, Person, Random], None]) -> Callable[[Any, Person, Random], None]:
+        def acts(line: Any, person: Person, rng: Random) -> None:
+            with contextlib.suppress(RedisError):  # Valkey has just been killed
+                act(line, person, rng)
+
+        return acts
+
     return [
-        Disturbance(name="a launch call arrives late", act=launches_late),
+        Disturbance(name="a launch call arrives late", act=unless_away(launches_late)),
         Disturbance(name="a cloud refuses launches", act=refuses),
         Disturbance(name="the answer to a launch is lost", act=loses_a_launch),
         Disturbance(name="another answer of a cloud is lost", act=loses_an_answer),
@@ -110,9 +120,10 @@ def of_processes() -> list[Disturbance]:
     """Those that leave the long-lived processes as old as they are."""
 
     def engine(line: Any, _: Person, rng: Random) -> None:
-        if there := line.machines():
-            with contextlib.suppress(AssertionError):  # its engine has not started
-                line.kill_engine(rng.choice(there).machine)
+        # One that boots or ends has no address; the engine of one that has an address may not have started.
+        if there := [sighting.machine for sighting in line.machines() if sighting.machine.address]:
+            with contextlib.suppress(AssertionError):
+                line.kill_engine(rng.choice(there))
 
     return [
         Disturbance(name="SIGKILL of Valkey", act=lambda line, _, __: kill(line.children.pid("valkey"))),
@@ -126,10 +137,10 @@ def of_long_lived_processes() -> list[Disturbance]:
         return lambda line, _, __: kill(line.children.pid(name))
 
     def haproxy(line: Any, _: Person, rng: Random) -> None:
-        kill(rng.choice(descendants(line.children.pid("gateway"))))
+        kill(_one(descendants(line.children.pid("gateway")), rng))
 
     def of_worker(line: Any, _: Person, rng: Random) -> None:
-        kill(rng.choice(descendants(line.children.pid("worker"))))
+        kill(_one(descendants(line.children.pid("worker")), rng))
 
     return [
         Disturbance(name="SIGKILL of the bot", act=child("bot")),
@@ -148,8 +159,12 @@ def kill(pid: int) -> None:
 
 def _job(line: Any, rng: Random) -> int:
     """A process that runs a job now: a grandchild of the worker; 0 if there is none."""
-    jobs = [job for worker in children(line.children.pid("worker")) for job in children(worker)]
-    return rng.choice(jobs) if jobs else 0
+    return _one([job for worker in children(line.children.pid("worker")) for job in children(worker)], rng)
+
+
+def _one(pids: list[int], rng: Random) -> int:
+    """One of them; 0 if there is none, because their parent has just been restarted."""
+    return rng.choice(pids) if pids else 0
 
 
 def children(pid: int) -> list[int]:
