@@ -1,5 +1,6 @@
 """The time of the installation: that of its Redis, so that hosts with different clocks decide by the same time."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -42,7 +43,8 @@ class RedisClock:
                 if self._due_at is None:
                     self._read()
         elif self._is_due():
-            self._beside(self._read)
+            with contextlib.suppress(RuntimeError):  # no thread can be started now
+                self._beside(self._read)
         if self._known is None:
             return self._of_host()
         return self._at(self._known, self._monotonic())

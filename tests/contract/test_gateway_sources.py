@@ -141,6 +141,20 @@ def test_one_key_takes_a_quarter_of_all_connections_from_however_many_sources(ga
         assert current(gateway) <= 100 + 10
 
 
+def test_a_source_that_showed_a_key_whose_share_is_used_up_is_served_with_another_key(gateway_of):
+    """Else one who holds that share could refuse everybody behind a shared address, which shows the key once."""
+    gateway = gateway_of(maxconn=400)
+    with ExitStack() as stack:
+        for source in ("127.0.0.2", "127.0.0.1"):  # the second one is that of `who`
+            (first,) = stack.enter_context(connections(gateway, 1, ASKED, source=source))
+            assert first.recv(100).startswith(b"HTTP/1.1 200")
+        opened = stack.enter_context(connections(gateway, 150, ASKED, source="127.0.0.2"))
+        wait_for(lambda: len(opened) - closed(opened) <= 100 <= current(gateway), "a quarter is open")
+        assert gateway.who("k2") == "r1"
+        assert gateway.who("k") == "r1"
+        assert gateway.who("k2") == "r1"
+
+
 def test_the_first_request_of_a_source_ends_its_connection(gateway_of):
     gateway = gateway_of(maxconn=400)
     with connections(gateway, 250, ASKED, spread=250) as opened:
@@ -161,6 +175,15 @@ def test_a_reload_keeps_the_sources_that_showed_a_key(gateway_of, replica):
     with connections(gateway, MOST_OF_STRANGER + 50, source="127.0.0.1") as opened:
         wait_for(lambda: current(gateway) >= MOST_OF_STRANGER + 50, "all are accepted", seconds=4)
         assert closed(opened) == 0
+
+
+def test_of_an_haproxy_of_an_earlier_version_each_source_gets_a_share_of_its_own():
+    shown = "# table: holders\n0x1: key=::ffff:127.0.0.1 use=0 exp=86\n0x2: key=::ffff:127.0.0.2 use=1 exp=86\n"
+    (first, one), (second, other) = haproxy_output.holders(shown)
+    assert (first, second) == ("::ffff:127.0.0.1", "::ffff:127.0.0.2")
+    assert 0 not in {one, other}
+    assert one != other
+    assert haproxy_output.holders("0x1: key=::ffff:127.0.0.1 use=0 exp=86 shard=0 gpt0=7\n") == [(first, 7)]
 
 
 def test_wrong_keys_are_counted_slowed_and_end_their_connection_while_a_valid_one_is_served(gateway_of):

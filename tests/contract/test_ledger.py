@@ -287,6 +287,20 @@ def test_a_purchase_does_not_read_the_machines_that_ended_long_ago(redis, monkey
     assert purchases._ledger.newest()[0].uses[old.id, 2].owner == whole.owners[old.id]
 
 
+def test_a_recent_book_is_not_used_after_an_earlier_version_has_stored_the_whole_one(redis, monkeypatch):
+    """It knows no recent book, and removes reservations that were released since then."""
+    monkeypatch.setattr(ledger_reader, "STORED_EVERY", 2)
+    append(redis, told := launched())
+    Ledger(redis, whole=True).store(NOW)
+    stale = redis.get(RECENT)
+    append(redis, told.refused())
+    append(redis, launched("other", id_="d0000000other").created())
+    Ledger(redis, whole=True).store(NOW)
+    redis.set(RECENT, stale)
+    book, newest = Ledger(redis, recent=True).newest()
+    assert (book.reserved, newest) == ({}, Ledger(redis, whole=True).newest()[1])
+
+
 @pytest.mark.parametrize("stored", [b"no book", b'{"schema": 99}', None])
 def test_a_stored_book_that_cannot_be_read_or_is_not_of_this_ledger_is_not_used(redis, stored):
     append(redis, told := launched().created())

@@ -16,6 +16,8 @@ from tests.patience import PATIENCE
 from tests.pool_of_jobs import GENERAL, PROCESSES, RESERVED, end, hang
 from workers.api import Deployments
 from workers.control.nudging import Nudger
+from workers.deployment.condition import only_ends
+from workers.deployment.events import Autoscaled, Clock
 from workers.processes import Child, Children
 
 
@@ -78,3 +80,11 @@ def test_what_wants_no_machine_any_more_is_nudged_by_its_own_queue(redis):
     requests.stop(told.id, by="U")
     nudger.look({told.id: requests.by_id(told.id)})
     assert (launches, ends) == ([told.id] * 2, [told.id] * 4)
+
+
+def test_what_pauses_outside_its_hours_is_resumed_by_the_queue_of_launches():
+    told = Story("fast", hours="mon-fri 09:00-19:00 Europe/Paris").served()
+    told.tell(Autoscaled, replicas=0, why="outside its hours", clock=Clock.HOURS)
+    assert not told.state.wanted
+    assert not only_ends(told.state)
+    assert only_ends(told.stopped().state)

@@ -170,8 +170,11 @@ def is_ending(state: Deployment) -> bool:
 
 
 def only_ends(state: Deployment) -> bool:
-    """Whether it wants no machine any more: what is left to do waits for no launch."""
-    return is_ending(state) or not state.wanted
+    """Whether it wants no machine any more: what is left to do waits for no launch.
+
+    Not while it pauses outside its hours: the next thing to do may be to resume.
+    """
+    return is_ending(state) or (not state.wanted and state.paused is None)
 
 
 def is_asleep(state: Deployment) -> bool:

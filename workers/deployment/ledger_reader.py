@@ -55,6 +55,9 @@ STORED_EVERY = 1000
 RECENT_FOR = timedelta(days=62)
 """Time for which the recent book has a machine after its end. No budget is of a longer time than a month."""
 
+BEGINNING = 100
+"""Length of what a stored book begins with, in bytes: its schema and its position."""
+
 START_OF_STREAM = "-"
 
 REMOVED = "mixtral:ledger:removed"
@@ -127,12 +130,18 @@ class Ledger:
         """Begin with the stored book, unless entries were read already, or its position is not in the ledger."""
         if self._whole or self._positions[LEDGER] != START_OF_STREAM:
             return
-        stored = stored_book.read(self._redis.get(RECENT)) if self._recent else None
+        stored = self._stored_recent() if self._recent else None
         stored = stored or stored_book.read(self._redis.get(BOOK))
         if stored is not None and self._redis.xrange(LEDGER, min=stored[1], max=stored[1]):
             book, position = stored
             self._book = replace(book, counts=self._book.counts, tokens=self._book.tokens)
             self._positions[LEDGER] = f"({position}"
+
+    def _stored_recent(self) -> tuple[Book, str] | None:
+        """The recent book; None if an earlier version, which does not know it, has stored the whole book since."""
+        recent = stored_book.read(self._redis.get(RECENT))
+        beginning: bytes = self._redis.getrange(BOOK, 0, BEGINNING)
+        return recent if recent is not None and f'"{recent[1]}"'.encode() in beginning else None
 
     def store(self, now: datetime) -> None:
         """Store the book for processes that begin, if many entries were added since, and remove what is void.

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from operator import itemgetter
+from zlib import crc32
 
 from workers.gateway.config import HOLD
 from workers.gateway.table import ActualServer, Admin, BackendLoad, Doubt, KeyUse
@@ -84,8 +85,12 @@ def wrong_keys(text: str) -> dict[str, int]:
 
 
 def holders(text: str) -> list[tuple[str, int]]:
-    """The sources in `show table`, as HAProxy writes them, and the number of the key that each showed last."""
-    return [(source, int(key)) for source, key in re.findall(r" key=([0-9a-f:.]+) .*\bgpt0=(\d+)", text)]
+    """The sources in `show table`, as HAProxy writes them, and the number of the key that each showed last.
+
+    An HAProxy that an earlier version configured has no numbers: each source gets one of its own, until it shows a key.
+    """
+    found = re.findall(r" key=([0-9a-f:.]+) (?:.*\bgpt0=(\d+))?", text)
+    return [(source, int(key) if key else crc32(source.encode()) or 1) for source, key in found]
 
 
 def _source(address: str) -> str:

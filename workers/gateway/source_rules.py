@@ -33,12 +33,13 @@ CONNECTIONS = """\
   # half of all together: the rest is a reserve for who has a key.
   tcp-request connection track-sc1 {source} table {sources}
   tcp-request connection set-var(sess.key) {source},table_gpt0({holders})
+  # Where that share is used up, the connection is one without a key: another key may be shown on it.
+  tcp-request connection set-var(sess.key) int(0) if {{ var(sess.key),table_conn_cur({shares}) ge {quarter} }}
   acl holder var(sess.key) -m int gt 0
   tcp-request connection reject if {{ sc_conn_cur(1) gt {quarter} }}
   tcp-request connection reject if {{ sc_conn_cur(1) gt {few} }} !holder
   tcp-request connection reject if {{ sc_conn_rate(1) gt {rate} }} !holder
   tcp-request connection track-sc4 var(sess.key) table {shares}
-  tcp-request connection reject if {{ sc_conn_cur(4) gt {quarter} }} holder
   tcp-request connection reject if {{ sc_conn_cur(4) gt {half} }}
 """
 

@@ -111,6 +111,16 @@ def test_nobody_waits_for_a_later_reading_and_one_thread_reads(server):
     assert len(begun) == 2
 
 
+def test_a_host_that_can_start_no_thread_keeps_the_time(server):
+    def no_thread(_read):
+        raise RuntimeError("can't start new thread")
+
+    clock = RedisClock(server, monotonic=lambda: server.elapsed, of_host=lambda: HOST, beside=no_thread)
+    for _ in range(3):
+        assert clock() == server.at
+        server.pass_(READ_EVERY)
+
+
 def test_the_first_calls_wait_for_one_reading(redis):
     clock, found = RedisClock(redis), []
     threads = [threading.Thread(target=lambda: found.append(clock())) for _ in range(8)]
