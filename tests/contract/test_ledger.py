@@ -291,10 +291,11 @@ def test_a_recent_book_is_not_used_after_an_earlier_version_has_stored_the_whole
     """It knows no recent book, and removes reservations that were released since then."""
     monkeypatch.setattr(ledger_reader, "STORED_EVERY", 2)
     append(redis, told := launched())
+    append(redis, launched("other", id_="d0000000other").created())
     Ledger(redis, whole=True).store(NOW)
     stale = redis.get(RECENT)
     append(redis, told.refused())
-    append(redis, launched("other", id_="d0000000other").created())
+    append(redis, launched("third", id_="d0000000third").created())
     Ledger(redis, whole=True).store(NOW)
     redis.set(RECENT, stale)
     book, newest = Ledger(redis, recent=True).newest()
