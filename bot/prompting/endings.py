@@ -18,7 +18,7 @@ from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import Message
 from bot.slack.reading import reading_thread
 from bot.slack.slack_steps import Steps, insisting
-from bot.views.answer import has_buttons, without_buttons
+from bot.views.answer import has_buttons, is_finished, without_buttons
 
 
 class Endings:
@@ -83,17 +83,25 @@ class Endings:
             yield from self._notices.insist_on_withdrawal(asked, "Your question waited here.")
         yield from self.end(asked)
 
-    def without_stop(self, asked: Asked) -> Steps[None]:
-        """Remove Stop from an answer that another process began and that is not continued. Raises SlackFailed."""
+    def without_stop(self, asked: Asked, instead: str = "") -> Steps[bool]:
+        """Remove Stop from an answer that another try began and that is not continued. Raises SlackFailed.
+
+        `instead`: why the rest does not come (mrkdwn). Returns whether nothing is left to be said: the answer shows it,
+        or is finished and keeps its buttons.
+        """
         if not asked.begun:
-            return
+            return False
         thread = yield from reading_thread(self._slack, asked.question.channel, asked.thread or "")
         for message in thread or ():
+            if message["ts"] == asked.begun[-1] and is_finished(message.get("blocks") or ()):
+                return True
             if message["ts"] == asked.begun[-1] and has_buttons(message.get("blocks") or ()):
-                blocks = without_buttons(message["blocks"])
+                blocks = without_buttons(message["blocks"], instead)
                 about = Message(str(message.get("text") or ""), blocks)
                 with suppress(SlackRefused):
                     yield from insisting(partial(self._slack.update, asked.question.channel, message["ts"], about))
+                    return bool(instead)
+        return False
 
     def _close(self, asked: Asked, *, is_kept: bool) -> Steps[None]:
         mark = metadata(ANSWER_EVENT, asked.question.key, asked.question.replaces)

@@ -19,6 +19,7 @@ from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
 from bot.prompting.engine_exchange import exchange
 from bot.prompting.given_answers import GivenAnswers
+from bot.prompting.inert import inert, mrkdwn
 from bot.prompting.notices import QuestionNotices
 from bot.prompting.question_threads import QuestionThreads
 from bot.prompting.reply import OpenAnswers, Reply
@@ -161,7 +162,11 @@ class QuestionFlow:
         return self._stored(replace(asked, saying=Saying.NOTHING, notice=notice))
 
     def _over(self, asked: Asked, sentence: str) -> Steps[None]:
-        yield from self.endings.without_stop(asked)
+        if asked.starting is not None:  # Redis may have failed between the first message of an answer and its record
+            asked = replace(asked, begun=(*asked.begun, *(yield from self._reading.orphans(asked))))
+        if (yield from self.endings.without_stop(asked, mrkdwn(inert(sentence)))):
+            yield from self.endings.end(asked)
+            return
         asked = self._stored(replace(asked, saying=Saying.OVER))
         yield from self._notices.over(asked, sentence)
         yield from self.endings.end(asked)

@@ -95,6 +95,12 @@ def has_buttons(blocks: Sequence[dict[str, Any]]) -> bool:
     return any(str(block.get("block_id", "")).startswith(BUTTON_ROW) for block in blocks)
 
 
+def is_finished(blocks: Sequence[dict[str, Any]]) -> bool:
+    """Whether these are the blocks of an answer that is finished: it has other buttons than Stop."""
+    rows = [str(block.get("block_id", "")) for block in blocks]
+    return any(row.startswith(BUTTON_ROW) and not row.endswith(STOP) for row in rows)
+
+
 def _button_row(elements: Sequence[Block]) -> tuple[Block, ...]:
     return ({**actions(elements), "block_id": f"{BUTTON_ROW}_{elements[0]['action_id']}"},) if elements else ()
 

@@ -6,16 +6,21 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisAway
 
 from bot.commands.sight import Askable, Sight
 from bot.language.question import Asked, Question
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.conversation import ANSWER_EVENT
 from bot.prompting.drafts import Drafts
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.question_flow import QuestionFlow
+from bot.prompting.resumption import metadata
 from bot.prompting.store import Questions, Threads
 from bot.slack.failures import SlackRefused
+from bot.slack.message import Identity
+from bot.views.answer import Below, buttons, growing, has_buttons
 from tests.builders.logs import Logs
 from tests.fakes.office import Directory
 from workers.api import Deployments
@@ -47,7 +52,15 @@ class Thread:
             raise SlackRefused("message_not_found", known=True)
 
     def update(self, channel, ts, message, **more):
-        raise SlackRefused("message_not_found", known=True)
+        if ts not in self.messages:
+            raise SlackRefused("message_not_found", known=True)
+        self.messages[ts] |= {"text": message.text, "blocks": message.blocks}
+
+    def set_session(self, *_, **__):
+        pass
+
+    def identity(self):
+        return Identity(user="U0BOT")
 
 
 class Failing(Questions):
@@ -116,6 +129,21 @@ class Place:
             self.run()
         self.questions.fails_after = 0
 
+    def answered(self, *blocks):
+        """Redis failed before the first message of an answer was recorded."""
+        mark = metadata(ANSWER_EVENT, self.question.key)
+        mark = {"event_type": mark["event_type"], "event_payload": mark["event_payload"]}
+        self.slack.messages["6.0"] = {
+            "ts": "6.0",
+            "user": "U0BOT",
+            "text": "Mustard",
+            "metadata": mark,
+            "blocks": blocks,
+        }
+        self.slack.posts += 1
+        asked = self.questions.get(self.question.key)
+        self.questions.put(replace(asked, starting=datetime.fromtimestamp(5.5, UTC), tries=1))
+
     def said(self):
         return [message["text"] for message in self.slack.messages.values()]
 
@@ -159,3 +187,23 @@ def test_after_a_post_that_was_never_made_the_notice_is_posted(place):
     place.slack.post = post
     place.run()
     assert len(place.said()) == 1
+
+
+def test_an_answer_that_was_not_recorded_tells_why_its_rest_does_not_come(place):
+    place.answered(*growing(place.question.key))
+    place.ends()
+    place.run()
+    (part,) = place.slack.messages.values()
+    assert part["text"] == "Mustard"
+    assert not has_buttons(part["blocks"])
+    assert "has ended" in str(part["blocks"])
+    assert place.questions.get(place.question.key) is None
+
+
+def test_an_answer_that_is_finished_and_was_not_recorded_is_the_answer(place):
+    place.answered(*Below(buttons=buttons(place.question.key, ())).shapes(1000)[0])
+    place.ends()
+    place.run()
+    assert place.said() == ["Mustard"]
+    assert has_buttons(place.slack.messages["6.0"]["blocks"])
+    assert place.questions.get(place.question.key) is None
