@@ -14,6 +14,7 @@ from tests.soak.deeds import MOST_MACHINES, STANDING, after, next_deed
 def test_memory_that_grows_with_every_sample_has_grown(each, grows):
     samples = [100 + each * n for n in range(40)]
     assert judgement.memory("bot", samples).has_grown is grows
+    assert judgement.memory("sweeper", samples).has_grown is grows
 
 
 def test_a_pool_that_fills_has_not_grown_and_a_thread_per_deed_has():
