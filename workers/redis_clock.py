@@ -14,7 +14,7 @@ READ_EVERY = 10.0
 """Seconds between two readings. In between, and while Redis does not answer, the time passes by the monotonic clock."""
 
 JITTER = timedelta(seconds=0.5)
-"""Difference up to which a reading changes nothing: its answer may be late. So the time goes back in steps only."""
+"""Difference up to which a reading changes nothing, because its answer may be late. A larger one sets the time."""
 
 
 class RedisClock:

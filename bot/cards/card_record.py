@@ -22,9 +22,8 @@ KEY = "mixtral_key"
 BEGUN = "…"
 
 SAID_KEPT = 100
-"""Maximum number of alerts that a record keeps of those whose kind has a time or the id of an event. Alerts whose ends
-are alerts, too, are counted apart."""
-
+"""Maximum number of alerts that a record keeps if their kind contains a time or the id of an event. Outages and
+losses of control are counted separately."""
 
 _SAID_ONCE = frozenset({KEY, alerts.READY, alerts.FAILED, alerts.ENDED, alerts.COSTLY})
 

@@ -142,8 +142,8 @@ def _clock(client: Any) -> Iterator[Finding]:
     if abs(ahead) > CLOCKS_DIFFER:
         of_host = "ahead of" if ahead > timedelta() else "behind"
         says = (
-            f"its clock, by which deployments and machines end, differs: that of this host is {duration(abs(ahead))} "
-            f"{of_host} it, and clouds refuse calls by a clock that is minutes off"
+            f"the clock of this host is {duration(abs(ahead))} {of_host} the clock of Redis, by which deployments and "
+            "machines end; clouds refuse calls that are signed by a wrong clock"
         )
         yield Finding(about="Redis", what="clock", works=False, says=says, mend="synchronize both clocks by NTP")
 

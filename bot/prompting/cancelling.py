@@ -12,7 +12,7 @@ class Cancelling:
     """For requests one after another. Each needs a connection of its own: see `engine_client`."""
 
     def __init__(self, *, beside: "Cancelling | None" = None) -> None:
-        """`beside`: the other one that is to end the requests, too."""
+        """`beside`: another one, whose `cancel` ends the requests, too."""
         self._beside = beside
         self._socket: socket.socket | None = None
         self.is_cancelled = False

@@ -22,7 +22,7 @@ def has_waited_too_long(asked: Asked, now: datetime) -> bool:
 
 
 def is_one_too_many(asked: Asked, unanswered: Sequence[Asked]) -> bool:
-    """Whether a question must not wait, of which its person was not told yet that it does, because others of theirs do.
+    """Whether a question that does not wait yet is one too many of its person.
 
     Those that were asked earlier count too, since several are taken at once. `unanswered`: all questions.
     """

@@ -23,8 +23,8 @@ class CloudEnds:
         self._ledger = ledger
         self._now = clock
         self._settled: dict[Token, datetime] = {}
-        """When each machine was last listed whose end is booked by the cloud's time. If it is lost, they are looked up
-        in the ledger again."""
+        """When each machine whose end is booked by the cloud's time was last listed. Without it, the ledger is read
+        again."""
 
     def settle(self, listing: Listing) -> None:
         """Book the ends in a list that the ledger lacks, or has by our clock.

@@ -46,7 +46,7 @@ class Reaper:
         self._keep = keep
         self._nudge = nudge
         self._unknown: dict[Token, datetime] = {}
-        """When each machine that no log contains was last listed. If it is lost, they are logged again."""
+        """When each machine that no log contains was last listed. Without it, each is logged again."""
         self._endings = Collector[str, None]("reap", MAX_THREADS)
         """By the cloud's id: a token may have two machines."""
 

@@ -65,7 +65,7 @@ def _check_room(release: Release, folder: Path) -> None:
     free = shutil.disk_usage(folder).free / 2**30
     if free < release.needs_gib:
         earlier = sorted(one.name for one in folder.glob("vllm-*") if one.is_dir() and one.name not in RELEASES)
-        mend = f" Of earlier releases: {', '.join(earlier)}. Remove what no replica uses." if earlier else ""
+        mend = f" Remove folders of earlier releases that no replica uses: {', '.join(earlier)}." if earlier else ""
         raise ServingError(
             f"vLLM {release.version} needs {release.needs_gib} GiB under {folder}, and {free:.1f} GiB are free. "
             f"Free disk space, or set MIXTRAL_HOME to a folder on a larger disk.{mend}"

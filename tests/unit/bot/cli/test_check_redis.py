@@ -114,7 +114,11 @@ def test_a_redis_that_accepts_no_writes_is_a_failure_with_cause_and_mend(environ
 
 
 @pytest.mark.parametrize(
-    ("ahead", "says"), [(timedelta(hours=1), "1 h ahead of it"), (-timedelta(hours=2), "1 h 59 min behind it")]
+    ("ahead", "says"),
+    [
+        (timedelta(hours=1), "1 h ahead of the clock of"),
+        (-timedelta(hours=2), "1 h 59 min behind the clock"),
+    ],
 )
 def test_a_clock_of_this_host_that_differs_from_that_of_redis_is_told(environ, monkeypatch, ahead, says):
     class Differs(datetime):

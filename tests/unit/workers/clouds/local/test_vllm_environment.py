@@ -159,6 +159,6 @@ def test_every_release_is_found_by_the_name_of_its_folder():
 def test_without_space_the_folders_of_earlier_releases_are_named(release, home, machine):
     for name in ("vllm-0.30.0", CPU.name):
         home.with_name(name).mkdir()
-    with pytest.raises(ServingError, match=r"GiB are free\. .* Of earlier releases: vllm-0\.30\.0\. Remove what no"):
+    with pytest.raises(ServingError, match=r"GiB are free\. .* that no replica uses: vllm-0\.30\.0\."):
         install(replace(release, needs_gib=10**9), home, machine)
     assert home.with_name("vllm-0.30.0").exists()
